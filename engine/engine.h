@@ -1,0 +1,63 @@
+#pragma once
+// The engine: one model, its KV cache, and the sequences that run on it. The page to read first.
+//
+//   auto engine = Engine::load(options);     // maps the file, plans memory, touches no weight
+//   engine->submit(request);                 // queue a request
+//   while (engine->has_work()) {
+//     engine->step();                        // one batch: decode rows and prompt chunks together
+//     for (auto& event : engine->poll()) …   // tokens, ends, failures
+//   }
+//
+// A library with verbs: no sockets, no JSON, no text. One thread owns an Engine.
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/memory_plan.h"
+#include "engine/request.h"
+
+namespace hearth {
+
+struct EngineOptions {
+  std::filesystem::path model;
+  std::string isa = "auto";    // kernel table: auto, ref, avx2, avx512
+  int32_t threads = 0;         // 0: one per CPU that this process may use
+  int32_t context_tokens = 0;  // per sequence; 0: the model's own, as far as memory allows
+  int32_t parallel = 8;        // sequences that can run at once with a full context
+  DType kv_type = DType::kF16;
+  int32_t step_tokens = 512;        // most rows of one step
+  int32_t prefill_chunk = 256;      // most prompt rows of one sequence in one step
+  uint64_t memory_limit_bytes = 0;  // 0: what the machine and the cgroup have available
+};
+
+class Engine {
+ public:
+  static Result<std::unique_ptr<Engine>> load(const EngineOptions& options);
+  ~Engine();
+
+  /// Queues a request; its events come from poll(). A request that contradicts the model (token
+  /// out of range, longer than the context) is refused here, naming the field.
+  Status submit(GenerateRequest request);
+  /// Ends a request; its pages are free before the next step. Unknown ids are ignored.
+  void cancel(RequestId id);
+
+  [[nodiscard]] bool has_work() const;
+  /// Runs one batch. Call only if has_work().
+  void step();
+  /// Events since the last call, in order; those of one choice are in order of index.
+  std::vector<EngineEvent> poll();
+
+  [[nodiscard]] EngineStats stats() const;
+  [[nodiscard]] const MemoryPlan& plan() const;
+
+ private:
+  struct Impl;
+  explicit Engine(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace hearth

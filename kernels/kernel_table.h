@@ -1,0 +1,158 @@
+#pragma once
+// The ops of a forward pass as one table of function pointers, chosen once at start. Model code
+// calls the table and never asks which device or instruction set it is on.
+//
+// Rules for every entry (DESIGN §2.3, "same request, same bits"):
+//  - each output element is reduced in one fixed order, whatever the number of rows in the batch,
+//    the rows beside it, and the number of threads;
+//  - nothing is allocated; scratch memory comes from the ExecContext;
+//  - outputs are written in full; outputs and inputs do not overlap unless the op says so.
+// Each family has its contract here, a scalar reference in its folder (the oracle of its tests and
+// the fallback) and ISA variants that replace entries at start.
+// C++20: CUDA code includes this header.
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "kernels/tensor_view.h"
+
+namespace hearth::kernels {
+
+class ThreadPool;  // kernels/cpu/thread_pool.h
+
+/// Where ops run. CPU: `pool` splits each op. CUDA: `stream` (a cudaStream_t) orders them.
+struct ExecContext {
+  ThreadPool* pool = nullptr;
+  void* stream = nullptr;
+};
+
+/// out[r] = row tokens[r] of the table, as f32. Token ids are in range.
+struct EmbedArgs {
+  WeightView table;                 // [vocab_size, hidden_size], any type
+  const int32_t* tokens = nullptr;  // [rows]
+  int64_t rows = 0;
+  float* out = nullptr;  // [rows, table.cols]
+};
+
+/// out = x / sqrt(mean(x^2) + eps) * weight, per row of `cols` values (Zhang & Sennrich 2019).
+/// `out` may be `x`. With strides larger than cols, rows are slices (QK norm of one head).
+struct RmsNormArgs {
+  const float* x = nullptr;  // [rows, cols], x_stride floats from row to row
+  int64_t x_stride = 0;
+  const float* weight = nullptr;  // [cols]
+  float eps = 0.0F;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  float* out = nullptr;  // [rows, cols], out_stride floats from row to row
+  int64_t out_stride = 0;
+};
+
+/// Quantizes [rows, cols] f32 to Q8Rows; cols % 32 == 0. Per block of 32: scale = max|x| / 127,
+/// q = round-to-nearest-even(x / scale); a block of zeros has scale 0.
+struct QuantizeArgs {
+  const float* x = nullptr;  // [rows, cols]
+  int64_t rows = 0;
+  int64_t cols = 0;
+  Q8Rows out;
+};
+
+/// out[r, o] = dot(weight[o], x[r]) + (bias ? bias[o] : 0) + (accumulate ? out[r, o] : 0).
+struct MatmulArgs {
+  WeightView weight;            // [n, cols]
+  const float* bias = nullptr;  // [n] or null
+  bool accumulate = false;      // add to what is in out: the residual connection
+  float* out = nullptr;         // [x.rows, n], out_stride floats from row to row
+  int64_t out_stride = 0;
+};
+
+/// Which form of its input a matmul reads for a weight type.
+enum class MatmulInput { kF32, kQ8 };
+
+/// cos/sin of every row's rotary angles, made once per step:
+/// table[r, i] = {cos, sin}(positions[r] * inverse_frequency[i]) * magnitude, angles in double.
+struct RopeTableArgs {
+  const int32_t* positions = nullptr;  // [rows]
+  int64_t rows = 0;
+  const double* inverse_frequency = nullptr;  // [rotary_dim / 2]
+  int32_t rotary_dim = 0;
+  float magnitude = 1.0F;  // YaRN's attention factor; else 1
+  float* table = nullptr;  // [rows, rotary_dim / 2, 2]
+};
+
+/// Which elements of a head make a rotary pair (Su et al. 2021; GGUF files of `llama` are permuted
+/// for kInterleaved).
+enum class RopeStyle {
+  kInterleaved,  // (2i, 2i + 1)
+  kHalves,       // (i, i + rotary_dim / 2)
+};
+
+/// Rotates the first rotary_dim values of each head in place.
+struct RopeArgs {
+  float* x = nullptr;  // [rows, num_heads, head_dim], x_stride floats from row to row
+  int64_t x_stride = 0;
+  int64_t rows = 0;
+  int32_t num_heads = 0;
+  int32_t head_dim = 0;
+  int32_t rotary_dim = 0;
+  RopeStyle style = RopeStyle::kInterleaved;
+  const float* table = nullptr;  // [rows, rotary_dim / 2, 2]
+};
+
+/// Writes K and V of each row into its sequence's pages, converted to the cache's type.
+struct KvStoreArgs {
+  const float* k = nullptr;  // [rows, num_kv_heads, head_dim], k_stride floats from row to row
+  const float* v = nullptr;  // the same, v_stride
+  int64_t k_stride = 0;
+  int64_t v_stride = 0;
+  KvLayerView kv;
+  const SequenceRows* sequences = nullptr;  // [num_sequences]; their rows cover the batch
+  int32_t num_sequences = 0;
+};
+
+/// Causal attention over paged K and V: each row attends to positions 0 … its own of its sequence
+/// (the last `window` of them if window > 0). Scores are q·k * scale. Softmax is online over pages
+/// in page order, page by page, so that a row's bits do not depend on batch or chunking.
+struct AttentionArgs {
+  const float* q = nullptr;  // [rows, num_heads, head_dim], q_stride floats from row to row
+  int64_t q_stride = 0;
+  KvLayerView kv;
+  const SequenceRows* sequences = nullptr;  // [num_sequences]
+  int32_t num_sequences = 0;
+  int32_t num_heads = 0;  // a multiple of kv.num_kv_heads; head h reads KV head h / group
+  float scale = 1.0F;
+  int32_t window = 0;    // 0: unlimited; else a token at i sees j when i - j < window
+  float* out = nullptr;  // [rows, num_heads, head_dim], out_stride floats from row to row
+  int64_t out_stride = 0;
+};
+
+/// out = silu(gate) * up (Shazeer 2020, SwiGLU). `out` may be `gate`.
+struct SiluMulArgs {
+  const float* gate = nullptr;  // [rows, cols], gate_stride floats from row to row
+  const float* up = nullptr;    // [rows, cols], up_stride
+  int64_t gate_stride = 0;
+  int64_t up_stride = 0;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  float* out = nullptr;  // [rows, cols], out_stride
+  int64_t out_stride = 0;
+};
+
+struct KernelTable {
+  std::string_view name;  // "ref", "avx2", "avx512", …: logged at start
+
+  void (*embed)(const ExecContext&, const EmbedArgs&) = nullptr;
+  void (*rms_norm)(const ExecContext&, const RmsNormArgs&) = nullptr;
+  void (*quantize)(const ExecContext&, const QuantizeArgs&) = nullptr;
+  MatmulInput (*matmul_input)(DType weight) = nullptr;
+  /// Several weights against one input (Q, K and V; gate and up) in one dispatch.
+  void (*matmul)(const ExecContext&, const ActivationView& x, const MatmulArgs* jobs,
+                 int num_jobs) = nullptr;
+  void (*rope_table)(const ExecContext&, const RopeTableArgs&) = nullptr;
+  void (*rope)(const ExecContext&, const RopeArgs&) = nullptr;
+  void (*kv_store)(const ExecContext&, const KvStoreArgs&) = nullptr;
+  void (*attention)(const ExecContext&, const AttentionArgs&) = nullptr;
+  void (*silu_mul)(const ExecContext&, const SiluMulArgs&) = nullptr;
+};
+
+}  // namespace hearth::kernels
