@@ -44,12 +44,17 @@ class Engine {
   Status submit(GenerateRequest request);
   /// Ends a request; its pages are free before the next step. Unknown ids are ignored.
   void cancel(RequestId id);
+  /// Ends one choice early, as a stop string does: no further token of it, and its FinishEvent
+  /// comes with kStop. Choices that have ended and unknown ids are ignored.
+  void stop_choice(RequestId id, int32_t choice);
 
   [[nodiscard]] bool has_work() const;
   /// Runs one batch. Call only if has_work().
   void step();
   /// Events since the last call, in order; those of one choice are in order of index.
   std::vector<EngineEvent> poll();
+  /// Requests that entered their first batch since the last call (metrics).
+  std::vector<QueueTime> take_queue_times();
 
   [[nodiscard]] EngineStats stats() const;
   [[nodiscard]] const MemoryPlan& plan() const;

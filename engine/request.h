@@ -84,6 +84,14 @@ struct FailEvent {
 
 using EngineEvent = std::variant<TokenEvent, PromptLogprobEvent, FinishEvent, FailEvent>;
 
+/// How long a request waited between submit() and its first batch.
+struct QueueTime {
+  RequestId request = 0;
+  uint64_t waited_ns = 0;
+
+  friend bool operator==(const QueueTime&, const QueueTime&) = default;
+};
+
 /// Bookkeeping figures of one engine, for health and metrics.
 struct EngineStats {
   uint64_t steps = 0;   // completed steps: progress while there is work
