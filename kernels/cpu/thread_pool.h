@@ -11,7 +11,9 @@ namespace hearth::kernels {
 class ThreadPool {
  public:
   /// `num_threads` >= 1 counts the caller, which works too. With `pin`, thread i is bound to the
-  /// i-th CPU that this process may use.
+  /// i-th CPU that the constructing thread may use; the caller (thread 0) at its first run, until
+  /// it destroys the pool. With more threads than CPUs nobody is bound, and waiting threads sleep
+  /// at once. Throws std::system_error if the system has no more threads.
   explicit ThreadPool(int num_threads, bool pin = true);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -19,7 +21,8 @@ class ThreadPool {
 
   [[nodiscard]] int num_threads() const;
 
-  /// Runs body(context, thread_index, num_threads) once on every thread and waits for all.
+  /// Runs body(context, thread_index, num_threads) once on every thread and waits for all. The
+  /// body neither throws nor calls run().
   using Body = void (*)(void* context, int thread_index, int num_threads);
   void run(Body body, void* context);
 
