@@ -11,13 +11,13 @@
 #include <vector>
 
 #include "engine/tokenizer/tokenizer.h"
+#include "server/auth/access_policy.h"
 #include "server/chat/chat_template.h"
 #include "server/gateway/generation_service.h"
 #include "server/http/http_server.h"
+#include "server/metrics/registry.h"
 
 namespace hearth {
-
-class AccessPolicy;  // server/auth/access_policy.h
 
 /// What /v1/models tells of the one model that is served.
 struct ModelInfo {
@@ -58,11 +58,11 @@ struct ApiContext {
   OrderedJson template_tokens = OrderedJson::object();  // {"bos_token": "<s>", "eos_token": …}
   GenerationService& generations;
   ModelInfo model;
-  const AccessPolicy* access = nullptr;  // null: everybody may do everything (tests)
-  std::function<HealthReport()> health;  // any thread; must not block
-  std::function<std::string()> metrics;  // Prometheus text; any thread; must not block
-  /// Counts one answered request: http_requests_total{handler,method,status}. May be empty.
-  std::function<void(std::string_view handler, std::string_view method, int status)> count_request;
+  const auth::AccessPolicy* access = nullptr;  // null: everybody may do everything (tests)
+  std::function<HealthReport()> health;        // any thread; must not block
+  std::function<std::string()> metrics;        // Prometheus text; any thread; must not block
+  /// Takes http_requests_total{handler,method,status}, which the Api makes. Null: not counted.
+  metrics::Registry* registry = nullptr;
   ApiLimits limits;
   /// Seeds of requests that set none, and ids. Any thread.
   std::function<uint64_t()> random;
