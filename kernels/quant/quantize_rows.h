@@ -1,8 +1,11 @@
 #pragma once
 // The quantize op: f32 activations to Q8Rows (kernels/kernel_table.h, QuantizeArgs). Every variant
-// gives the same bits. scale = max|x| / 127 in f32, q = x * (127 / max|x|) in f32 rounded to
-// nearest even; where max|x| is below 2^-100 (127 / max|x| would approach the range's end) the
-// block is all zeros with scale 0. Values are finite.
+// gives the same bits.
+//
+// Per block of 32: scale = max|x| / 127 and q = nearest-even(x / scale), both in f32. A scale below
+// the smallest normal f32 is too coarse to divide by: such a block is zeros with scale 0. A block
+// with an infinity or a NaN gets zeros and a scale that is not finite, so that products with it are
+// NaN instead of plausible numbers.
 
 #include "kernels/kernel_table.h"
 
