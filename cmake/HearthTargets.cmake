@@ -83,3 +83,17 @@ function(hearth_test name)
   add_test(NAME ${name} COMMAND test_${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS "${ARG_LABELS}")
 endfunction()
+
+# hearth_architectures(TARGET DIR): lists the files of DIR as HEARTH_ARCHITECTURE(stem) lines in the
+# generated engine/model/architectures.inc, so that adding an architecture is adding a file.
+function(hearth_architectures target dir)
+  file(GLOB found CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${dir}/*.cpp)
+  set(lines "")
+  foreach(source IN LISTS found)
+    get_filename_component(stem ${source} NAME_WE)
+    string(APPEND lines "HEARTH_ARCHITECTURE(${stem})\n")
+  endforeach()
+  file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/engine/model/architectures.inc
+       CONTENT "${lines}" @ONLY)
+  target_include_directories(${target} PRIVATE ${CMAKE_BINARY_DIR}/generated)
+endfunction()

@@ -19,15 +19,22 @@
 #include "base/result.h"
 #include "engine/memory_plan.h"
 #include "engine/request.h"
+#include "kernels/dtype.h"
 
 namespace hearth {
+
+/// Sequences at once where the user names no number: enough to share each read of the weights
+/// among many streams, few enough that a stream keeps a readable pace on a CPU.
+inline constexpr int32_t kDefaultParallel = 16;
+/// Prompt rows of one sequence in a step whose logits are all wanted (echo with logprobs).
+inline constexpr int32_t kPromptLogprobRows = 8;
 
 struct EngineOptions {
   std::filesystem::path model;
   std::string isa = "auto";    // kernel table: auto, ref, avx2, avx512
   int32_t threads = 0;         // 0: one per CPU that this process may use
   int32_t context_tokens = 0;  // per sequence; 0: the model's own, as far as memory allows
-  int32_t parallel = 8;        // sequences that can run at once with a full context
+  int32_t parallel = 0;        // most sequences in a step; 0: kDefaultParallel
   DType kv_type = DType::kF16;
   int32_t step_tokens = 512;        // most rows of one step
   int32_t prefill_chunk = 256;      // most prompt rows of one sequence in one step

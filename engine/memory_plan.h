@@ -5,24 +5,37 @@
 #include <string>
 
 #include "base/result.h"
+#include "engine/forward/forward_pass.h"
+#include "engine/model/model_config.h"
 #include "kernels/dtype.h"
 
 namespace hearth {
 
+struct EngineOptions;
+
+/// The cost of one worker, and the sizes it was worked out for.
 struct MemoryPlan {
-  uint64_t weights_bytes = 0;     // mapped, shared by all workers
-  uint64_t kv_bytes = 0;          // the KV pool of one worker, touched only as it fills
-  uint64_t activation_bytes = 0;  // workspace of one worker
-  int32_t context_tokens = 0;     // per sequence
-  int32_t parallel = 0;
+  uint64_t weights_bytes = 0;     // mapped, shared by all workers through the page cache
+  uint64_t kv_bytes = 0;          // the KV pool, touched only as it fills
+  uint64_t activation_bytes = 0;  // the forward pass's workspace
+  uint64_t available_bytes = 0;   // what the worker may use of its own
+  int32_t context_tokens = 0;     // most tokens of one sequence
+  int32_t trained_context = 0;    // what the file says the model was trained for
+  int32_t parallel = 0;           // most sequences in one step
   int32_t page_tokens = 0;
   int64_t kv_pages = 0;
   int32_t vocab_size = 0;
-  int32_t trained_context = 0;  // what the file says the model was trained for
   DType kv_type = DType::kF16;
+  ForwardLimits limits;
 
-  /// One line for the log: each part in MiB, and the sum.
+  /// One line for the log: each part in MiB, and what it buys.
   [[nodiscard]] std::string describe() const;
 };
+
+/// Plans `options` for a model with `config` in a file of `weights_bytes`. Sizes the user left open
+/// shrink until the plan fits; sizes the user gave are kept, and a plan that then does not fit is
+/// kResourceExhausted with the byte sums and the largest context that would fit.
+Result<MemoryPlan> make_memory_plan(const EngineOptions& options, const ModelConfig& config,
+                                    uint64_t weights_bytes);
 
 }  // namespace hearth

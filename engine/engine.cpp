@@ -1,0 +1,176 @@
+#include "engine/engine.h"
+
+#include <sched.h>
+#include <spdlog/fmt/fmt.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/engine_impl.h"
+#include "kernels/cpu/cpu_backend.h"
+
+namespace hearth {
+namespace {
+
+int usable_cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (::sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
+  return std::max(1, CPU_COUNT(&set));
+}
+
+std::unexpected<Error> bad_request(std::string message, const char* param) {
+  return fail(ErrorCode::kInvalidArgument, std::move(message), param);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::load(const EngineOptions& options) {
+  HEARTH_ASSIGN_OR_RETURN(const kernels::KernelTable* table,
+                          kernels::select_cpu_kernels(options.isa));
+  HEARTH_ASSIGN_OR_RETURN(auto model, Model::load(options.model));
+  HEARTH_ASSIGN_OR_RETURN(const MemoryPlan plan,
+                          make_memory_plan(options, model->config(), model->file().mapped_bytes()));
+  HEARTH_ASSIGN_OR_RETURN(KvCache kv,
+                          KvCache::create(model->config(), plan.kv_type, plan.kv_pages));
+  HEARTH_ASSIGN_OR_RETURN(ForwardPass forward, ForwardPass::create(*model, *table, plan.limits));
+  const int threads = options.threads > 0 ? options.threads : usable_cpus();
+  auto pool = std::make_unique<kernels::ThreadPool>(threads, threads <= usable_cpus());
+  const SchedulerOptions scheduling{.step_tokens = plan.limits.rows,
+                                    .prefill_chunk = options.prefill_chunk,
+                                    .max_running = plan.parallel,
+                                    .page_tokens = plan.page_tokens,
+                                    .num_pages = static_cast<int32_t>(plan.kv_pages)};
+  spdlog::info("kernels {}, {} threads", table->name, threads);
+  return std::unique_ptr<Engine>(new Engine(std::make_unique<Impl>(
+      std::move(model), plan, std::move(pool), std::move(kv), std::move(forward), scheduling)));
+}
+
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Engine::~Engine() = default;
+
+Status Engine::submit(GenerateRequest request) {
+  HEARTH_RETURN_IF_ERROR(impl_->validate(request));
+  impl_->submit(std::move(request));
+  return {};
+}
+
+void Engine::cancel(RequestId id) {
+  if (!impl_->requests.contains(id)) return;
+  impl_->end(id);
+  ++impl_->stats.cancelled;
+}
+
+void Engine::stop_choice(RequestId id, int32_t choice) {
+  const auto it = impl_->requests.find(id);
+  if (it == impl_->requests.end()) return;
+  LiveRequest& request = *it->second;
+  if (choice < 0 || std::cmp_greater_equal(choice, request.choices.size())) return;
+  Choice& stopped = *request.choices[static_cast<size_t>(choice)];
+  if (!stopped.finished) impl_->finish(stopped, FinishReason::kStop, false);
+}
+
+bool Engine::has_work() const { return !impl_->scheduler.empty(); }
+
+void Engine::step() { impl_->step(); }
+
+std::vector<EngineEvent> Engine::poll() { return std::exchange(impl_->events, {}); }
+
+std::vector<QueueTime> Engine::take_queue_times() { return std::exchange(impl_->queue_times, {}); }
+
+EngineStats Engine::stats() const {
+  EngineStats stats = impl_->stats;
+  stats.running = impl_->scheduler.running();
+  stats.waiting = impl_->scheduler.waiting();
+  stats.kv_pages_total = impl_->scheduler.allocator().total();
+  stats.kv_pages_used = impl_->scheduler.allocator().used();
+  stats.preemptions = impl_->scheduler.preemptions();
+  return stats;
+}
+
+const MemoryPlan& Engine::plan() const { return impl_->plan; }
+
+Status Engine::Impl::validate(const GenerateRequest& request) const {
+  const auto in_vocab = [this](int32_t token) { return token >= 0 && token < plan.vocab_size; };
+  if (requests.contains(request.id))
+    return bad_request(fmt::format("request id {} is in use", request.id), "id");
+  if (request.prompt.empty()) return bad_request("the prompt has no tokens", "prompt");
+  const auto bad = std::ranges::find_if_not(request.prompt, in_vocab);
+  if (bad != request.prompt.end()) {
+    return bad_request(fmt::format("prompt[{}] is token {}, expected 0 to {}",
+                                   bad - request.prompt.begin(), *bad, plan.vocab_size - 1),
+                       "prompt");
+  }
+  if (request.num_choices < 1)
+    return bad_request(fmt::format("n is {}, expected at least 1", request.num_choices), "n");
+  if (request.max_tokens < 0) {
+    return bad_request(fmt::format("max_tokens is {}, expected at least 0", request.max_tokens),
+                       "max_tokens");
+  }
+  const size_t longest = request.prompt.size() + static_cast<size_t>(request.max_tokens);
+  if (longest > static_cast<size_t>(plan.context_tokens)) {
+    return fail(ErrorCode::kContextLengthExceeded,
+                fmt::format("the context holds {} tokens; the prompt has {} and max_tokens is {}",
+                            plan.context_tokens, request.prompt.size(), request.max_tokens),
+                "prompt");
+  }
+  if (!request.delivered.empty() &&
+      std::cmp_not_equal(request.delivered.size(), request.num_choices)) {
+    return bad_request(fmt::format("delivered has {} choices, expected {}",
+                                   request.delivered.size(), request.num_choices),
+                       "delivered");
+  }
+  for (const std::vector<int32_t>& tokens : request.delivered) {
+    if (std::cmp_greater(tokens.size(), request.max_tokens) ||
+        !std::ranges::all_of(tokens, in_vocab))
+      return bad_request("delivered tokens contradict the request or the vocabulary", "delivered");
+  }
+  return {};
+}
+
+void Engine::Impl::submit(GenerateRequest spec) {
+  auto request = std::make_unique<LiveRequest>();
+  request->spec = std::move(spec);
+  request->submitted = std::chrono::steady_clock::now();
+  request->stop_tokens.insert(request->spec.stop_tokens.begin(), request->spec.stop_tokens.end());
+  request->unfinished = request->spec.num_choices;
+  for (int32_t i = 0; i < request->spec.num_choices; ++i) {
+    auto choice = std::make_unique<Choice>();
+    choice->request = request.get();
+    choice->index = i;
+    choice->sequence = next_sequence++;
+    choice->tokens = request->spec.prompt;
+    choice->sampler =
+        std::make_unique<Sampler>(request->spec.sampling, request->spec.prompt, i, plan.vocab_size);
+    if (!request->spec.delivered.empty()) {
+      for (const int32_t token : request->spec.delivered[static_cast<size_t>(i)]) {
+        choice->tokens.push_back(token);
+        choice->sampler->accept(token);
+      }
+    }
+    request->choices.push_back(std::move(choice));
+  }
+  LiveRequest& live = *request;
+  requests.emplace(live.spec.id, std::move(request));
+  for (size_t i = 0; i < live.choices.size(); ++i) {
+    Choice& choice = *live.choices[i];
+    // Every prompt row's logits are wanted once, from the first choice.
+    const bool scores_prompt = live.spec.prompt_logprobs && i == 0;
+    sequences.emplace(choice.sequence, &choice);
+    scheduler.add(choice.sequence, static_cast<int32_t>(choice.tokens.size()),
+                  scores_prompt ? kPromptLogprobRows : plan.limits.rows);
+  }
+  finish_delivered(live);
+}
+
+/// A replayed choice may have been complete but for its FinishEvent.
+void Engine::Impl::finish_delivered(LiveRequest& request) {
+  if (request.spec.delivered.empty() || request.spec.max_tokens == 0) return;
+  std::vector<Choice*> complete;
+  for (const std::unique_ptr<Choice>& choice : request.choices)
+    if (choice->generated() >= request.spec.max_tokens) complete.push_back(choice.get());
+  for (Choice* choice : complete) finish(*choice, FinishReason::kLength, false);
+}
+
+}  // namespace hearth

@@ -1,0 +1,76 @@
+#pragma once
+// The engine's parts and the order of a step. Included by engine*.cpp only.
+
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/forward/batch.h"
+#include "engine/forward/forward_pass.h"
+#include "engine/kv_cache/kv_cache.h"
+#include "engine/live_request.h"
+#include "engine/model/model.h"
+#include "engine/scheduler/scheduler.h"
+#include "kernels/cpu/thread_pool.h"
+
+namespace hearth {
+
+struct Engine::Impl {
+  Impl(std::unique_ptr<Model> m, const MemoryPlan& p, std::unique_ptr<kernels::ThreadPool> threads,
+       KvCache cache, ForwardPass pass, const SchedulerOptions& scheduling)
+      : model(std::move(m)),
+        plan(p),
+        pool(std::move(threads)),
+        kv(std::move(cache)),
+        forward(std::move(pass)),
+        scheduler(scheduling) {}
+
+  Status validate(const GenerateRequest& request) const;
+  void submit(GenerateRequest request);
+  void finish_delivered(LiveRequest& request);
+  void step();
+  void finish(Choice& choice, FinishReason reason, bool counts_stop_token);
+  /// Drops every trace of a request; `event`, if any, is its last word.
+  void end(RequestId id);
+
+  // The parts of a step, in order.
+  void build_batch(std::span<const ScheduledRows> rows);
+  void note_started(LiveRequest& request);
+  void sample();
+  void deliver_prompt_logprobs();
+  void deliver_tokens();
+
+  /// A sequence of this step whose next token is to be drawn from logits row `logit_row`.
+  struct Draw {
+    SequenceId sequence;
+    Choice* choice;
+    size_t logit_row;
+    Result<SampledToken> token;
+  };
+  /// Logits row `logit_row` predicts prompt token `index` of `choice`'s request.
+  struct PromptRow {
+    Choice* choice;
+    int32_t index;
+    size_t logit_row;
+  };
+
+  std::unique_ptr<Model> model;
+  MemoryPlan plan;
+  std::unique_ptr<kernels::ThreadPool> pool;
+  KvCache kv;
+  ForwardPass forward;
+  Scheduler scheduler;
+
+  std::unordered_map<RequestId, std::unique_ptr<LiveRequest>> requests;
+  std::unordered_map<SequenceId, Choice*> sequences;
+  SequenceId next_sequence = 1;
+  Batch batch;
+  std::vector<Draw> draws;
+  std::vector<PromptRow> prompt_rows;
+  std::vector<EngineEvent> events;
+  std::vector<QueueTime> queue_times;
+  EngineStats stats;
+};
+
+}  // namespace hearth

@@ -1,0 +1,143 @@
+// One step of the engine: schedule, build the batch, run the model, sample, deliver.
+
+#include <algorithm>
+
+#include "engine/engine_impl.h"
+
+namespace hearth {
+
+void Engine::Impl::step() {
+  build_batch(scheduler.schedule());
+  forward.run({.pool = pool.get()}, batch, kv);
+  scheduler.complete();
+  ++stats.steps;
+  sample();
+  deliver_prompt_logprobs();
+  deliver_tokens();
+}
+
+void Engine::Impl::build_batch(std::span<const ScheduledRows> rows) {
+  batch.clear();
+  draws.clear();
+  prompt_rows.clear();
+  for (const ScheduledRows& scheduled : rows) {
+    Choice& choice = *sequences.at(scheduled.sequence);
+    const LiveRequest& request = *choice.request;
+    note_started(*choice.request);
+    const auto prompt_size = static_cast<int32_t>(request.spec.prompt.size());
+    const int32_t end = scheduled.first_position + scheduled.row_count;
+    const bool scores_prompt = request.spec.prompt_logprobs && choice.index == 0;
+    batch.begin_sequence(scheduled.first_position, scheduler.pages(scheduled.sequence).data());
+    for (int32_t position = scheduled.first_position; position < end; ++position) {
+      // The row of token i predicts token i + 1.
+      const bool scored = scores_prompt && position + 1 < prompt_size &&
+                          position + 1 >= request.next_prompt_logprob;
+      const bool drawn = scheduled.samples && position + 1 == end;
+      if (scored) prompt_rows.push_back({&choice, position + 1, batch.logit_rows.size()});
+      if (drawn)
+        draws.push_back({choice.sequence, &choice, batch.logit_rows.size(), SampledToken{}});
+      batch.push(choice.tokens[static_cast<size_t>(position)], scored || drawn);
+    }
+    stats.prompt_tokens += static_cast<uint64_t>(
+        std::clamp(prompt_size - scheduled.first_position, 0, scheduled.row_count));
+  }
+}
+
+void Engine::Impl::note_started(LiveRequest& request) {
+  if (request.started) return;
+  request.started = true;
+  const auto waited = std::chrono::steady_clock::now() - request.submitted;
+  queue_times.push_back(
+      {.request = request.spec.id,
+       .waited_ns = static_cast<uint64_t>(
+           std::chrono::duration_cast<std::chrono::nanoseconds>(waited).count())});
+}
+
+/// Draws are independent of each other: the threads share them.
+void Engine::Impl::sample() {
+  pool->run([this](int thread, int threads) {
+    for (size_t i = static_cast<size_t>(thread); i < draws.size();
+         i += static_cast<size_t>(threads)) {
+      Draw& draw = draws[i];
+      if (draw.choice->request->spec.max_tokens == 0) continue;  // only the prompt was asked for
+      draw.token =
+          draw.choice->sampler->sample(forward.logits(draw.logit_row), draw.choice->generated());
+    }
+  });
+}
+
+void Engine::Impl::deliver_prompt_logprobs() {
+  for (const PromptRow& row : prompt_rows) {
+    LiveRequest& request = *row.choice->request;
+    const int32_t token = request.spec.prompt[static_cast<size_t>(row.index)];
+    TokenLogprobs scored = token_logprobs(forward.logits(row.logit_row), token,
+                                          std::max(request.spec.sampling.num_logprobs, 0));
+    events.emplace_back(PromptLogprobEvent{.request = request.spec.id,
+                                           .index = row.index,
+                                           .logprob = scored.logprob,
+                                           .top_logprobs = std::move(scored.top)});
+    request.next_prompt_logprob = row.index + 1;
+  }
+}
+
+void Engine::Impl::deliver_tokens() {
+  for (Draw& draw : draws) {
+    // A failure of one choice ends the request, and with it the choices behind it in this step.
+    if (!sequences.contains(draw.sequence)) continue;
+    Choice& choice = *draw.choice;
+    LiveRequest& request = *choice.request;
+    if (request.spec.max_tokens == 0) {
+      finish(choice, FinishReason::kLength, false);
+      continue;
+    }
+    if (!draw.token.has_value()) {
+      const RequestId id = request.spec.id;
+      events.emplace_back(FailEvent{
+          .request = id, .code = draw.token.error().code, .message = draw.token.error().message});
+      end(id);
+      continue;
+    }
+    ++stats.generated_tokens;
+    if (request.stop_tokens.contains(draw.token->token)) {
+      finish(choice, FinishReason::kStop, true);
+      continue;
+    }
+    events.emplace_back(TokenEvent{.request = request.spec.id,
+                                   .choice = choice.index,
+                                   .index = choice.generated(),
+                                   .token = draw.token->token,
+                                   .logprob = draw.token->logprob,
+                                   .top_logprobs = std::move(draw.token->top_logprobs)});
+    choice.tokens.push_back(draw.token->token);
+    choice.sampler->accept(draw.token->token);
+    if (choice.generated() >= request.spec.max_tokens) {
+      finish(choice, FinishReason::kLength, false);
+    } else {
+      scheduler.append_token(choice.sequence);
+    }
+  }
+}
+
+void Engine::Impl::finish(Choice& choice, FinishReason reason, bool counts_stop_token) {
+  LiveRequest& request = *choice.request;
+  events.emplace_back(
+      FinishEvent{.request = request.spec.id,
+                  .choice = choice.index,
+                  .reason = reason,
+                  .completion_tokens = choice.generated() + (counts_stop_token ? 1 : 0)});
+  choice.finished = true;
+  scheduler.remove(choice.sequence);
+  sequences.erase(choice.sequence);
+  if (--request.unfinished == 0) end(request.spec.id);
+}
+
+void Engine::Impl::end(RequestId id) {
+  const auto it = requests.find(id);
+  for (const std::unique_ptr<Choice>& choice : it->second->choices) {
+    scheduler.remove(choice->sequence);
+    sequences.erase(choice->sequence);
+  }
+  requests.erase(it);
+}
+
+}  // namespace hearth

@@ -1,0 +1,58 @@
+#include "engine/kv_cache/kv_cache.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include "base/checked_math.h"
+
+namespace hearth {
+namespace {
+
+/// K and V of one layer in one page.
+size_t layer_bytes_per_page(const ModelConfig& config, DType type) {
+  return 2 * static_cast<size_t>(config.num_kv_heads) * kPageTokens *
+         row_bytes(type, config.head_dim);
+}
+
+}  // namespace
+
+Result<uint64_t> KvCache::page_bytes(const ModelConfig& config, DType type) {
+  if (type != DType::kF16 && type != DType::kF32 && type != DType::kQ8_0) {
+    return fail(
+        ErrorCode::kUnsupported,
+        fmt::format("KV cache type is {}, expected f16, f32 or q8_0", dtype_info(type).name),
+        "kv-type");
+  }
+  const uint32_t block = dtype_info(type).block_size;
+  if (config.head_dim % static_cast<int32_t>(block) != 0) {
+    return fail(ErrorCode::kUnsupported,
+                fmt::format("KV cache type {} needs heads of a multiple of {} values, the model's "
+                            "have {}",
+                            dtype_info(type).name, block, config.head_dim),
+                "kv-type");
+  }
+  return layer_bytes_per_page(config, type) * static_cast<size_t>(config.num_layers);
+}
+
+Result<KvCache> KvCache::create(const ModelConfig& config, DType type, int64_t num_pages) {
+  KvCache cache;
+  HEARTH_ASSIGN_OR_RETURN(cache.page_bytes_, page_bytes(config, type));
+  cache.layer_bytes_ = layer_bytes_per_page(config, type);
+  cache.type_ = type;
+  cache.num_kv_heads_ = config.num_kv_heads;
+  cache.head_dim_ = config.head_dim;
+  const auto bytes = checked_mul<uint64_t>(cache.page_bytes_, static_cast<uint64_t>(num_pages));
+  if (!bytes) return fail(ErrorCode::kResourceExhausted, "the KV cache has over 2^64 bytes");
+  HEARTH_ASSIGN_OR_RETURN(cache.memory_, HostMemory::reserve(*bytes, "the KV cache"));
+  return cache;
+}
+
+kernels::KvLayerView KvCache::layer(int32_t index) const {
+  return {.base = memory_.data() + static_cast<size_t>(index) * layer_bytes_,
+          .page_bytes = page_bytes_,
+          .dtype = type_,
+          .page_tokens = kPageTokens,
+          .num_kv_heads = num_kv_heads_,
+          .head_dim = head_dim_};
+}
+
+}  // namespace hearth

@@ -1,0 +1,38 @@
+#pragma once
+// The memory of the KV cache: a pool of pages, each holding K and V of page_tokens tokens in all
+// layers. A page's layers lie together, so a page in use touches one stretch of memory.
+// Who holds which page is the scheduler's business (PageAllocator).
+
+#include <cstdint>
+
+#include "base/result.h"
+#include "engine/backend/host_memory.h"
+#include "engine/model/model_config.h"
+
+namespace hearth {
+
+/// Tokens of one page. 32 scores fill two AVX-512 registers; pages stay small enough that a short
+/// sequence wastes little (half a page on average).
+constexpr int32_t kPageTokens = 32;
+
+class KvCache {
+ public:
+  /// Bytes of one page over all layers. kUnsupported if `type` cannot hold heads of this size.
+  static Result<uint64_t> page_bytes(const ModelConfig& config, DType type);
+
+  /// Reserves `num_pages` pages; none is touched.
+  static Result<KvCache> create(const ModelConfig& config, DType type, int64_t num_pages);
+
+  /// Layer `index` of every page, as the kernels address it.
+  [[nodiscard]] kernels::KvLayerView layer(int32_t index) const;
+
+ private:
+  HostMemory memory_;
+  DType type_ = DType::kF16;
+  int32_t num_kv_heads_ = 0;
+  int32_t head_dim_ = 0;
+  size_t layer_bytes_ = 0;
+  size_t page_bytes_ = 0;
+};
+
+}  // namespace hearth
