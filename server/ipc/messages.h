@@ -1,0 +1,86 @@
+#pragma once
+// The protocol between the gateway and one worker, whole. A frame is u32 length | u8 type | fields
+// (codec.h); the length counts what follows it. Down: what the gateway says. Up: what the worker
+// says: first Ready or LoadFailed, then Events after every step, and Stats.
+//
+// A request lives from Submit until its last FinishEvent, its FailEvent, or Cancel. What replay on
+// another worker needs is in GenerateRequest (prompt, sampling, delivered) and nowhere else.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/memory_plan.h"
+#include "engine/request.h"
+
+namespace hearth::ipc {
+
+/// The longest frame: a prompt of eight million tokens and what was delivered for it. A longer
+/// length is a broken peer.
+constexpr uint32_t kMaxFrameBytes = 64U << 20;
+
+// Down.
+
+struct Submit {
+  GenerateRequest request;
+  friend bool operator==(const Submit&, const Submit&) = default;
+};
+/// Ends a request; no event of it need follow.
+struct Cancel {
+  RequestId request = 0;
+  friend bool operator==(const Cancel&, const Cancel&) = default;
+};
+/// Ends one choice; its FinishEvent follows.
+struct StopChoice {
+  RequestId request = 0;
+  int32_t choice = 0;
+  friend bool operator==(const StopChoice&, const StopChoice&) = default;
+};
+/// Ends the worker with status 0 at once. To drain, the gateway stops submitting and waits first.
+struct Shutdown {
+  friend bool operator==(const Shutdown&, const Shutdown&) = default;
+};
+
+using Down = std::variant<Submit, Cancel, StopChoice, Shutdown>;
+
+// Up.
+
+/// The model is mapped and memory is planned.
+struct Ready {
+  int32_t pid = 0;
+  MemoryPlan plan;
+};
+/// The model cannot be served; the worker ends with status 1.
+struct LoadFailed {
+  Error error;
+};
+/// What one step produced, in order; the figures are for metrics. May hold no event at all.
+struct Events {
+  std::vector<EngineEvent> events;
+  std::vector<QueueTime> queue_times;
+  uint32_t step_tokens = 0;  // rows of the step
+  friend bool operator==(const Events&, const Events&) = default;
+};
+/// At least once a second while the worker makes progress, and when the load changes.
+struct Stats {
+  EngineStats engine;
+  uint64_t resident_bytes = 0;  // with the shared pages of the model
+  uint64_t private_bytes = 0;   // anonymous memory, swapped or not
+  friend bool operator==(const Stats&, const Stats&) = default;
+};
+
+using Up = std::variant<Ready, LoadFailed, Events, Stats>;
+
+/// Appends the frame of `message` to `out`. kTooLarge if it were longer than kMaxFrameBytes; `out`
+/// is then as before.
+Status append_frame(std::string& out, const Down& message);
+Status append_frame(std::string& out, const Up& message);
+
+/// `frame`: type and fields, without the length. kMalformed if it is not exactly one message.
+Result<Down> decode_down(std::string_view frame);
+Result<Up> decode_up(std::string_view frame);
+
+}  // namespace hearth::ipc
