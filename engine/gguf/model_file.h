@@ -56,7 +56,7 @@ class ModelFile {
   [[nodiscard]] std::vector<std::span<const std::byte>> mappings() const;
 
  private:
-  friend class GgufParser;
+  friend class ModelFileBuilder;
   ModelFile();
 
   std::filesystem::path path_;

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <span>
+
+#include "base/result.h"
+
+namespace hearth {
+
+/// Owns one read-only MAP_SHARED mapping of a whole file. Its pages are those of the page cache:
+/// every process that maps the file reads the same memory.
+///
+/// The bytes are stable only while nobody truncates or rewrites the file: reading beyond the new
+/// end of a file that was truncated while mapped raises SIGBUS. Checks at load cannot prevent
+/// that; replace model files by renaming a new file over the old name.
+class MappedFile {
+ public:
+  /// Maps a regular, non-empty file. Reads none of it. Errors (kNotFound, kIo, kMalformed) name
+  /// the file.
+  static Result<std::unique_ptr<MappedFile>> open(const std::filesystem::path& path);
+
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  explicit MappedFile(std::span<const std::byte> bytes) : bytes_(bytes) {}
+
+  std::span<const std::byte> bytes_;
+};
+
+}  // namespace hearth
