@@ -1,0 +1,109 @@
+#pragma once
+// From logits to the next token of one choice. The page to read first in engine/sampler.
+//
+// Order of operations:
+//   1. NaN becomes -inf, +inf the largest float: a defined answer for damaged weights.
+//   2. Log-probabilities, if asked for: log-softmax of the model's own logits, before anything a
+//      request does to them. They say what the model thinks, whatever the sampling settings.
+//   3. logit_bias is added.
+//   4. repetition_penalty p (Keskar et al. 2019), once per distinct token of prompt and output: a
+//      positive logit is divided by p, others are multiplied by p.
+//   5. presence_penalty once, frequency_penalty times its count, subtracted per output token.
+//   6. temperature 0: the largest logit, ties to the lowest id; nothing below applies.
+//      Else probabilities are softmax(logits / temperature).
+//   7. top_k: the k likeliest, ties to lower ids.
+//   8. typical_p (Meister et al. 2022): the fewest tokens whose information is nearest to the
+//      entropy and whose mass reaches typical_p.
+//   9. top_p (Holtzman et al. 2019): the fewest likeliest tokens whose mass reaches top_p.
+//  10. min_p (Nguyen et al. 2024): those at least min_p times as likely as the likeliest left.
+//  11. One draw with sampling_bits(seed, choice, position) over what is left, in order of ids.
+// Filters 8 to 10 see the probabilities of what the filters before them left, renormalized.
+//
+// Masses are integers (units of 2^-44 of the likeliest token's): sums are exact, so a draw depends
+// on nothing but logits, parameters, position and the accepted tokens.
+
+#include <cstdint>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/request.h"
+#include "engine/sampler/sampling_params.h"
+
+namespace hearth {
+
+/// Fields as in TokenEvent.
+struct SampledToken {
+  int32_t token = 0;
+  float logprob = 0.0F;                    // set if num_logprobs >= 0
+  std::vector<TokenLogprob> top_logprobs;  // num_logprobs of them, fewer if others are impossible
+
+  friend bool operator==(const SampledToken&, const SampledToken&) = default;
+};
+
+/// Scratch memory of sampling, to be reused for any number of samplers by one thread at a time.
+/// Holds about 16 bytes per vocabulary entry once warm, and nothing that outlives a call.
+class SamplerWorkspace {
+ public:
+  struct Candidate {
+    float logit;
+    int32_t token;
+    uint64_t mass;  // units of 2^-44 of the likeliest candidate's
+  };
+
+ private:
+  friend class Sampler;
+  std::vector<uint64_t> masses_;         // [vocab_size], when no filter is on
+  std::vector<Candidate> candidates_;    // what the filters have left
+  std::vector<TokenLogprob> likeliest_;  // the logprobs' selection
+};
+
+/// Log-probabilities of a distribution: of `token`, and the `num_logprobs` likeliest, best first,
+/// ties to lower ids, those of probability 0 left out. `token` < 0: none is wanted. For prompt
+/// tokens and for Sampler. `logits` must hold no NaN and no +inf; see sanitize_logits.
+struct Logprobs {
+  float logprob = 0.0F;
+  std::vector<TokenLogprob> top;
+};
+Logprobs compute_logprobs(std::span<const float> logits, int32_t token, int32_t num_logprobs);
+
+/// Step 1 in place. False if no logit is above -inf: there is nothing to choose from.
+[[nodiscard]] bool sanitize_logits(std::span<float> logits);
+
+/// Sampling state of one choice: penalties' counts. Everything else is a pure function, so a
+/// choice is rebuilt after a failover by construction and accept() of the delivered tokens.
+class Sampler {
+ public:
+  /// `prompt` is read here only. Token ids (prompt, logit_bias) must be in [0, vocab_size) and
+  /// parameters in their ranges: that is checked where requests enter, broken ids are our mistake.
+  Sampler(SamplingParams params, std::span<const int32_t> prompt, int32_t choice,
+          int32_t vocab_size);
+
+  /// The token of output position `position` (from 0, delivered ones included). `logits` is
+  /// [vocab_size] f32 and is changed. Does not accept the token. kInternal if no logit is above
+  /// -inf after sanitizing: the model computed nothing usable.
+  Result<SampledToken> sample(std::span<float> logits, int64_t position,
+                              SamplerWorkspace& workspace) const;
+
+  /// Counts `token` as output for the penalties.
+  void accept(int32_t token);
+
+  [[nodiscard]] const SamplingParams& params() const { return params_; }
+
+ private:
+  void apply_bias_and_penalties(std::span<float> logits) const;
+  [[nodiscard]] bool has_filter(int32_t vocab_size) const;
+  int32_t draw_unfiltered(std::span<const float> logits, uint64_t bits,
+                          SamplerWorkspace& workspace) const;
+  int32_t draw_filtered(std::span<const float> logits, uint64_t bits,
+                        SamplerWorkspace& workspace) const;
+
+  SamplingParams params_;
+  int32_t choice_ = 0;
+  int32_t vocab_size_ = 0;
+  /// Token to its count in the output; 0 for those of the prompt alone. Kept only for penalties.
+  std::unordered_map<int32_t, int32_t> counts_;
+};
+
+}  // namespace hearth
