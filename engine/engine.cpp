@@ -1,24 +1,17 @@
 #include "engine/engine.h"
 
-#include <sched.h>
 #include <spdlog/fmt/fmt.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <utility>
 
+#include "base/cpus.h"
 #include "engine/engine_impl.h"
 #include "kernels/cpu/cpu_backend.h"
 
 namespace hearth {
 namespace {
-
-int usable_cpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (::sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
-}
 
 std::unexpected<Error> bad_request(std::string message, const char* param) {
   return fail(ErrorCode::kInvalidArgument, std::move(message), param);
@@ -101,6 +94,12 @@ Status Engine::Impl::validate(const GenerateRequest& request) const {
     return bad_request(fmt::format("prompt[{}] is token {}, expected 0 to {}",
                                    bad - request.prompt.begin(), *bad, plan.vocab_size - 1),
                        "prompt");
+  }
+  for (const auto& [token, bias] : request.sampling.logit_bias) {
+    if (!in_vocab(token))
+      return bad_request(
+          fmt::format("logit_bias names token {}, expected 0 to {}", token, plan.vocab_size - 1),
+          "logit_bias");
   }
   if (request.num_choices < 1)
     return bad_request(fmt::format("n is {}, expected at least 1", request.num_choices), "n");

@@ -24,14 +24,16 @@ struct Engine::Impl {
         pool(std::move(threads)),
         kv(std::move(cache)),
         forward(std::move(pass)),
-        scheduler(scheduling) {}
+        scheduler(scheduling),
+        workspaces(static_cast<size_t>(pool->num_threads())) {}
 
   Status validate(const GenerateRequest& request) const;
   void submit(GenerateRequest request);
   void finish_delivered(LiveRequest& request);
   void step();
   void finish(Choice& choice, FinishReason reason, bool counts_stop_token);
-  /// Drops every trace of a request; `event`, if any, is its last word.
+  void fail_request(RequestId id, Error error);
+  /// Drops every trace of a request.
   void end(RequestId id);
 
   // The parts of a step, in order.
@@ -50,6 +52,7 @@ struct Engine::Impl {
   };
   /// Logits row `logit_row` predicts prompt token `index` of `choice`'s request.
   struct PromptRow {
+    SequenceId sequence;
     Choice* choice;
     int32_t index;
     size_t logit_row;
@@ -61,6 +64,7 @@ struct Engine::Impl {
   KvCache kv;
   ForwardPass forward;
   Scheduler scheduler;
+  std::vector<SamplerWorkspace> workspaces;  // one for each thread of the pool
 
   std::unordered_map<RequestId, std::unique_ptr<LiveRequest>> requests;
   std::unordered_map<SequenceId, Choice*> sequences;

@@ -33,7 +33,8 @@ void Engine::Impl::build_batch(std::span<const ScheduledRows> rows) {
       const bool scored = scores_prompt && position + 1 < prompt_size &&
                           position + 1 >= request.next_prompt_logprob;
       const bool drawn = scheduled.samples && position + 1 == end;
-      if (scored) prompt_rows.push_back({&choice, position + 1, batch.logit_rows.size()});
+      if (scored)
+        prompt_rows.push_back({choice.sequence, &choice, position + 1, batch.logit_rows.size()});
       if (drawn)
         draws.push_back({choice.sequence, &choice, batch.logit_rows.size(), SampledToken{}});
       batch.push(choice.tokens[static_cast<size_t>(position)], scored || drawn);
@@ -61,17 +62,25 @@ void Engine::Impl::sample() {
       Draw& draw = draws[i];
       if (draw.choice->request->spec.max_tokens == 0) continue;  // only the prompt was asked for
       draw.token =
-          draw.choice->sampler->sample(forward.logits(draw.logit_row), draw.choice->generated());
+          draw.choice->sampler->sample(forward.logits(draw.logit_row), draw.choice->generated(),
+                                       workspaces[static_cast<size_t>(thread)]);
     }
   });
 }
 
 void Engine::Impl::deliver_prompt_logprobs() {
   for (const PromptRow& row : prompt_rows) {
+    if (!sequences.contains(row.sequence)) continue;  // the request failed at an earlier row
     LiveRequest& request = *row.choice->request;
     const int32_t token = request.spec.prompt[static_cast<size_t>(row.index)];
-    TokenLogprobs scored = token_logprobs(forward.logits(row.logit_row), token,
-                                          std::max(request.spec.sampling.num_logprobs, 0));
+    const std::span<float> logits = forward.logits(row.logit_row);
+    if (!sanitize_logits(logits)) {
+      fail_request(request.spec.id,
+                   {ErrorCode::kInternal, "the model computed no usable logits", {}});
+      continue;
+    }
+    Logprobs scored =
+        compute_logprobs(logits, token, std::max(request.spec.sampling.num_logprobs, 0));
     events.emplace_back(PromptLogprobEvent{.request = request.spec.id,
                                            .index = row.index,
                                            .logprob = scored.logprob,
@@ -91,10 +100,7 @@ void Engine::Impl::deliver_tokens() {
       continue;
     }
     if (!draw.token.has_value()) {
-      const RequestId id = request.spec.id;
-      events.emplace_back(FailEvent{
-          .request = id, .code = draw.token.error().code, .message = draw.token.error().message});
-      end(id);
+      fail_request(request.spec.id, std::move(draw.token).error());
       continue;
     }
     ++stats.generated_tokens;
@@ -129,6 +135,12 @@ void Engine::Impl::finish(Choice& choice, FinishReason reason, bool counts_stop_
   scheduler.remove(choice.sequence);
   sequences.erase(choice.sequence);
   if (--request.unfinished == 0) end(request.spec.id);
+}
+
+void Engine::Impl::fail_request(RequestId id, Error error) {
+  events.emplace_back(
+      FailEvent{.request = id, .code = error.code, .message = std::move(error.message)});
+  end(id);
 }
 
 void Engine::Impl::end(RequestId id) {

@@ -1,0 +1,101 @@
+#include "engine/evaluate/evaluator.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "base/checked_math.h"
+#include "base/cpus.h"
+#include "engine/memory_plan.h"
+#include "kernels/cpu/cpu_backend.h"
+
+namespace hearth {
+
+Result<std::unique_ptr<Evaluator>> Evaluator::load(const EngineOptions& options) {
+  HEARTH_ASSIGN_OR_RETURN(const kernels::KernelTable* table,
+                          kernels::select_cpu_kernels(options.isa));
+  HEARTH_ASSIGN_OR_RETURN(auto model, Model::load(options.model));
+  EngineOptions planned = options;
+  planned.parallel = std::max(options.parallel, 1);
+  HEARTH_ASSIGN_OR_RETURN(MemoryPlan plan,
+                          make_memory_plan(planned, model->config(), model->file().mapped_bytes()));
+  plan.limits.logit_rows = std::max(planned.parallel, kLogitRows);
+  HEARTH_ASSIGN_OR_RETURN(KvCache kv,
+                          KvCache::create(model->config(), plan.kv_type, plan.kv_pages));
+  HEARTH_ASSIGN_OR_RETURN(ForwardPass forward, ForwardPass::create(*model, *table, plan.limits));
+  const int threads = options.threads > 0 ? options.threads : usable_cpus();
+  auto pool = std::make_unique<kernels::ThreadPool>(threads, threads <= usable_cpus());
+  const int32_t sequence_pages = ceil_div(plan.context_tokens, plan.page_tokens);
+  return std::unique_ptr<Evaluator>(new Evaluator(std::move(model), std::move(pool), std::move(kv),
+                                                  std::move(forward), plan.limits, planned.parallel,
+                                                  sequence_pages));
+}
+
+Evaluator::Evaluator(std::unique_ptr<Model> model, std::unique_ptr<kernels::ThreadPool> pool,
+                     KvCache kv, ForwardPass forward, const ForwardLimits& limits,
+                     int32_t num_sequences, int32_t sequence_pages)
+    : model_(std::move(model)),
+      pool_(std::move(pool)),
+      kv_(std::move(kv)),
+      forward_(std::move(forward)),
+      limits_(limits),
+      sequence_pages_(sequence_pages),
+      page_numbers_(static_cast<size_t>(sequence_pages) * static_cast<size_t>(num_sequences)) {
+  std::iota(page_numbers_.begin(), page_numbers_.end(), 0);
+}
+
+const int32_t* Evaluator::pages(int32_t index) const {
+  return page_numbers_.data() + static_cast<size_t>(index) * static_cast<size_t>(sequence_pages_);
+}
+
+Result<std::vector<float>> Evaluator::logits(std::span<const int32_t> tokens, int32_t chunk) {
+  const auto vocab = static_cast<size_t>(config().vocab_size);
+  if (std::cmp_greater(tokens.size(), sequence_pages_ * kPageTokens)) {
+    return fail(ErrorCode::kContextLengthExceeded,
+                fmt::format("the sequence has {} tokens, the context holds {}", tokens.size(),
+                            sequence_pages_ * kPageTokens),
+                "tokens");
+  }
+  for (const int32_t token : tokens) {
+    if (token < 0 || token >= config().vocab_size)
+      return fail(ErrorCode::kInvalidArgument,
+                  fmt::format("token {} is out of range, expected 0 to {}", token, vocab - 1),
+                  "tokens");
+  }
+  const auto rows =
+      static_cast<size_t>(std::clamp(chunk, 1, std::min(limits_.rows, limits_.logit_rows)));
+  std::vector<float> out(tokens.size() * vocab);
+  for (size_t begin = 0; begin < tokens.size(); begin += rows) {
+    const size_t count = std::min(rows, tokens.size() - begin);
+    batch_.clear();
+    batch_.begin_sequence(static_cast<int32_t>(begin), pages(0));
+    for (size_t i = 0; i < count; ++i) batch_.push(tokens[begin + i], true);
+    forward_.run({.pool = pool_.get()}, batch_, kv_);
+    for (size_t i = 0; i < count; ++i)
+      std::ranges::copy(forward_.logits(i),
+                        out.begin() + static_cast<ptrdiff_t>((begin + i) * vocab));
+  }
+  return out;
+}
+
+void Evaluator::append(int32_t index, int32_t position, std::span<const int32_t> tokens,
+                       bool wants_logits) {
+  batch_.clear();
+  batch_.begin_sequence(position, pages(index));
+  for (size_t i = 0; i < tokens.size(); ++i)
+    batch_.push(tokens[i], wants_logits && i + 1 == tokens.size());
+  forward_.run({.pool = pool_.get()}, batch_, kv_);
+}
+
+void Evaluator::decode(int32_t position, std::span<const int32_t> tokens) {
+  batch_.clear();
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    batch_.begin_sequence(position, pages(static_cast<int32_t>(i)));
+    batch_.push(tokens[i], true);
+  }
+  forward_.run({.pool = pool_.get()}, batch_, kv_);
+}
+
+}  // namespace hearth

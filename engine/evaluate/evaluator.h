@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/engine.h"
+#include "engine/forward/forward_pass.h"
+#include "engine/model/model.h"
+#include "kernels/cpu/thread_pool.h"
+
+namespace hearth {
+
+/// Logit rows of one step of Evaluator::logits().
+inline constexpr int32_t kLogitRows = 64;
+
+/// Runs one sequence through a model and gives its logits or its time, without scheduler and
+/// sampler: for `hearth verify` and `hearth bench`. One thread.
+class Evaluator {
+ public:
+  /// `options.context_tokens` is the longest sequence (required); `parallel` how many of them
+  /// (0: one).
+  static Result<std::unique_ptr<Evaluator>> load(const EngineOptions& options);
+
+  [[nodiscard]] const ModelConfig& config() const { return model_->config(); }
+
+  /// Logits [tokens, vocab_size] of a fresh sequence, computed in steps of `chunk` rows.
+  Result<std::vector<float>> logits(std::span<const int32_t> tokens, int32_t chunk);
+
+  /// Adds `tokens` of sequence `index` at `position` in one step, with logits of the last row if
+  /// `wants_logits`. The caller keeps positions consecutive.
+  void append(int32_t index, int32_t position, std::span<const int32_t> tokens, bool wants_logits);
+  /// One decode step of the sequences 0 … tokens.size() - 1, all at `position`.
+  void decode(int32_t position, std::span<const int32_t> tokens);
+  /// Logits of row `index` of the last step.
+  [[nodiscard]] std::span<float> last_logits(size_t index) const { return forward_.logits(index); }
+
+  [[nodiscard]] int32_t step_rows() const { return limits_.rows; }
+
+ private:
+  Evaluator(std::unique_ptr<Model> model, std::unique_ptr<kernels::ThreadPool> pool, KvCache kv,
+            ForwardPass forward, const ForwardLimits& limits, int32_t num_sequences,
+            int32_t sequence_pages);
+  /// Page numbers of sequence `index`: sequences own fixed, consecutive pages.
+  [[nodiscard]] const int32_t* pages(int32_t index) const;
+
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<kernels::ThreadPool> pool_;
+  KvCache kv_;
+  ForwardPass forward_;
+  ForwardLimits limits_;
+  int32_t sequence_pages_;
+  std::vector<int32_t> page_numbers_;  // [sequences, sequence_pages]
+  Batch batch_;
+};
+
+}  // namespace hearth
