@@ -1,0 +1,17 @@
+#pragma once
+// The options that every command running a model on its own has: -m, -t, --isa, --kv-type.
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "engine/engine.h"
+
+namespace hearth {
+
+/// Adds the options to `app`; values go to `options` when parsed.
+void add_engine_flags(CLI::App& app, EngineOptions& options);
+
+/// Prints "hearth: message" to stderr, on one line, and returns 1.
+int report_failure(const Error& error);
+
+}  // namespace hearth
