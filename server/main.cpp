@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/log.h"
 #include "server/cli/commands.h"
 
 namespace {
@@ -48,8 +49,12 @@ int main(int argc, char** argv) {
     std::puts("hearth " HEARTH_VERSION);
     return 0;
   }
-  for (const Command& command : kCommands)
-    if (std::strcmp(argv[1], command.name) == 0) return command.run(argc - 1, argv + 1);
+  for (const Command& command : kCommands) {
+    if (std::strcmp(argv[1], command.name) != 0) continue;
+    hearth::init_log(command.name);  // serve and worker set their own role and level
+    spdlog::set_level(spdlog::level::warn);
+    return command.run(argc - 1, argv + 1);
+  }
   std::fprintf(stderr, "hearth: '%s' is no command\n\n", argv[1]);
   print_usage(stderr);
   return 2;
