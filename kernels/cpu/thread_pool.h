@@ -1,8 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
+#include <type_traits>
 
 namespace hearth::kernels {
 
@@ -29,7 +29,9 @@ class ThreadPool {
   /// run() for a callable `f(thread_index, num_threads)`; allocates nothing.
   template <typename F>
   void run(F&& f) {
-    run([](void* context, int index, int count) { (*static_cast<F*>(context))(index, count); },
+    using Callable = std::remove_reference_t<F>;
+    run([](void* context, int index,
+           int count) { (*static_cast<Callable*>(context))(index, count); },
         const_cast<void*>(static_cast<const void*>(&f)));
   }
 

@@ -1,0 +1,11 @@
+#pragma once
+
+namespace hearth::kernels {
+
+/// Whether this CPU and its system run the *_avx2.cpp variants: AVX2, FMA, F16C and BMI2.
+bool cpu_has_avx2();
+
+/// Whether they run the *_avx512.cpp variants: AVX-512 F, BW, VL, DQ, VNNI and VBMI, and AVX2's.
+bool cpu_has_avx512();
+
+}  // namespace hearth::kernels
