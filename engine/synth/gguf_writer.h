@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -66,16 +67,25 @@ class GgufWriter {
     RowProducer producer;
   };
 
-  std::string& begin_entry(std::string_view key, MetaType type);
-  [[nodiscard]] std::string header(std::span<const Tensor> tensors) const;
-  [[nodiscard]] Status write_tensors(const std::filesystem::path& path,
-                                     std::span<const Tensor> tensors) const;
+  /// Metadata as the file has it.
+  struct Entries {
+    uint64_t count = 0;
+    std::string bytes;
+  };
+
+  void begin_entry(std::string_view key, MetaType type);
+  void put_integer(std::string_view key, uint64_t value);
+  void put_integer(std::string_view key, int64_t value);
+  void put_float(std::string_view key, double value);
+  void put_array(std::string_view key, const MetaArray& array);
+  [[nodiscard]] Entries base_entries() const;
+  [[nodiscard]] std::string header(const Entries& entries, std::span<const Tensor> tensors) const;
+  [[nodiscard]] Status write_file(const std::filesystem::path& path, const Entries& entries,
+                                  std::span<const Tensor> tensors) const;
 
   uint32_t version_;
   uint32_t alignment_;
-  uint64_t num_entries_ = 0;
-  std::string entries_;  // encoded
-  std::vector<std::string> keys_;
+  Entries entries_;
   std::vector<Tensor> tensors_;
 };
 
