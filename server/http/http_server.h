@@ -55,8 +55,9 @@ using Handler = std::function<void(const Request&, Response&)>;
 
 struct Limits {
   size_t max_body_bytes = 16U << 20;
-  size_t max_header_bytes = 64U << 10;  // request line and all headers together
-  int32_t max_connections = 4096;       // further ones get 503 at once
+  size_t max_header_bytes = 64U << 10;   // request line and all headers together
+  size_t max_buffered_bytes = 1U << 30;  // of all bodies together; beyond it 503
+  int32_t max_connections = 4096;        // further ones get 503, but for /health, /livez, /metrics
   int32_t backlog = 4096;
   std::chrono::milliseconds header_timeout{10'000};  // for the whole head, not a byte
   std::chrono::milliseconds body_timeout{60'000};    // for the whole body
