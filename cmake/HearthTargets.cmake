@@ -30,6 +30,12 @@ if(HEARTH_SANITIZE)
   target_link_options(hearth_flags INTERFACE -fsanitize=${HEARTH_SANITIZE})
 endif()
 
+# GCC 12's own AVX-512 intrinsics start from undefined vectors and trip its warnings (GCC PR105593).
+set(HEARTH_AVX512_WARNINGS "")
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 14)
+  set(HEARTH_AVX512_WARNINGS "-Wno-uninitialized;-Wno-maybe-uninitialized")
+endif()
+
 # Instruction-set variants are told by their file names.
 function(hearth_isa_flags)
   foreach(source IN LISTS ARGN)
@@ -38,7 +44,7 @@ function(hearth_isa_flags)
         "-mavx2;-mfma;-mf16c;-mbmi2")
     elseif(source MATCHES "_avx512\\.cpp$")
       set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
-        "-mavx2;-mfma;-mf16c;-mbmi2;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vnni;-mavx512vbmi;-mprefer-vector-width=512")
+        "-mavx2;-mfma;-mf16c;-mbmi2;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vnni;-mavx512vbmi;-mprefer-vector-width=512;${HEARTH_AVX512_WARNINGS}")
     endif()
   endforeach()
 endfunction()
