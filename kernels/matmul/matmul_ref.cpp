@@ -60,10 +60,6 @@ double dot(const WeightView& weight, const void* weight_row, const ActivationVie
 
 }  // namespace
 
-MatmulInput matmul_input(DType weight) {
-  return dtype_info(weight).block_size == 1 ? MatmulInput::kF32 : MatmulInput::kQ8;
-}
-
 void matmul_ref(const ExecContext& context, const ActivationView& x, const MatmulArgs* jobs,
                 int num_jobs) {
   check_jobs(x, jobs, num_jobs);

@@ -28,8 +28,12 @@ void quantize_block(const float* x, int8_t* q, float& scale, int16_t* sum16) {
 
 }  // namespace
 
-void quantize_ref(const ExecContext& context, const QuantizeArgs& args) {
+void check_quantize(const QuantizeArgs& args) {
   HEARTH_CHECK(args.cols % 32 == 0, "rows are whole blocks of 32");
+}
+
+void quantize_ref(const ExecContext& context, const QuantizeArgs& args) {
+  check_quantize(args);
   const int64_t blocks = args.rows * (args.cols / 32);
   run_on_pool(context, [&](int index, int threads) {
     const Slice slice = thread_slice(blocks, 16, index, threads);

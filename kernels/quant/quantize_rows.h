@@ -11,6 +11,9 @@
 
 namespace hearth::kernels {
 
+/// Proves the shapes of a call; the variants begin with it.
+void check_quantize(const QuantizeArgs& args);
+
 void quantize_ref(const ExecContext& context, const QuantizeArgs& args);
 /// Needs AVX2.
 void quantize_avx2(const ExecContext& context, const QuantizeArgs& args);

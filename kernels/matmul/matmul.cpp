@@ -1,0 +1,27 @@
+#include "kernels/matmul/matmul.h"
+
+#include "base/check.h"
+#include "kernels/matmul/check_jobs.h"
+
+namespace hearth::kernels {
+
+MatmulInput matmul_input(DType weight) {
+  return dtype_info(weight).block_size == 1 ? MatmulInput::kF32 : MatmulInput::kQ8;
+}
+
+void check_jobs(const ActivationView& x, const MatmulArgs* jobs, int num_jobs) {
+  for (int j = 0; j < num_jobs; ++j) {
+    const WeightView& weight = jobs[j].weight;
+    HEARTH_CHECK(weight.cols == x.cols, "weights and input have the same inner size");
+    HEARTH_CHECK(weight.cols % dtype_info(weight.dtype).block_size == 0, "rows are whole blocks");
+    HEARTH_CHECK(weight.row_bytes >= row_bytes(weight.dtype, weight.cols), "rows do not overlap");
+    HEARTH_CHECK(jobs[j].out_stride >= weight.rows, "output rows do not overlap");
+    if (matmul_input(weight.dtype) == MatmulInput::kF32) {
+      HEARTH_CHECK(x.f32 != nullptr, "float weights read the f32 form");
+    } else {
+      HEARTH_CHECK(x.q8.q != nullptr, "quantized weights read the int8 form");
+    }
+  }
+}
+
+}  // namespace hearth::kernels

@@ -1,0 +1,123 @@
+#include "kernels/matmul/matmul.h"
+#include "kernels/matmul/simd_matmul.h"
+
+namespace hearth::kernels {
+namespace {
+
+struct Avx512 {
+  using F = __m512;
+  using I = __m512i;
+  static constexpr int kLanes = 16;
+  static constexpr bool kSignedWide = false;  // vpdpbusd takes unsigned weights of 8 bits
+  // 8 sums and 8 dot products (and 8 of the second halves) leave registers for the weights; 8
+  // independent chains cover vpdpbusd's latency.
+  static constexpr int kTileRows = 8;
+  // 2 * 4 * 3 accumulators, 4 weights and one vector of x fill 29 of 32 registers.
+  static constexpr int kFloatTileWeights = 4;
+  static constexpr int kFloatTileRows = 3;
+
+  HEARTH_HOST_DEVICE static F zero() { return _mm512_setzero_ps(); }
+  HEARTH_HOST_DEVICE static F load(const float* p) { return _mm512_loadu_ps(p); }
+  HEARTH_HOST_DEVICE static void store(float* p, F v) { _mm512_storeu_ps(p, v); }
+  HEARTH_HOST_DEVICE static F set1(float v) { return _mm512_set1_ps(v); }
+  HEARTH_HOST_DEVICE static F add(F a, F b) { return _mm512_add_ps(a, b); }
+  HEARTH_HOST_DEVICE static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+  HEARTH_HOST_DEVICE static F fmadd(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  HEARTH_HOST_DEVICE static F fnmadd(F a, F b, F c) { return _mm512_fnmadd_ps(a, b, c); }
+  HEARTH_HOST_DEVICE static F to_float(I v) { return _mm512_cvtepi32_ps(v); }
+  HEARTH_HOST_DEVICE static F as_float(I v) { return _mm512_castsi512_ps(v); }
+  HEARTH_HOST_DEVICE static I zero_int() { return _mm512_setzero_si512(); }
+  HEARTH_HOST_DEVICE static I load_int(const void* p) { return _mm512_loadu_si512(p); }
+  HEARTH_HOST_DEVICE static void store_int(void* p, I v) { _mm512_storeu_si512(p, v); }
+  HEARTH_HOST_DEVICE static I set1(int32_t v) { return _mm512_set1_epi32(v); }
+  HEARTH_HOST_DEVICE static I add_int(I a, I b) { return _mm512_add_epi32(a, b); }
+
+  HEARTH_HOST_DEVICE static F load_weights(const float* w) { return load(w); }
+  HEARTH_HOST_DEVICE static F load_weights(const simd::F16Word* w) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)));
+  }
+  HEARTH_HOST_DEVICE static F load_weights(const simd::BF16Word* w) {
+    const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w));
+    return as_float(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+  }
+
+  /// Lanes folded in halves: 16, 8, 4, 2, 1.
+  HEARTH_HOST_DEVICE static float sum(F v) {
+    const __m256 low = _mm512_castps512_ps256(v);
+    const __m256 high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1));
+    const __m256 eight = _mm256_add_ps(low, high);
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+  }
+
+  /// acc + products of pairs of int16.
+  HEARTH_HOST_DEVICE static I dot16(I acc, I a, I b) { return _mm512_dpwssd_epi32(acc, a, b); }
+  /// acc + products of four unsigned weights and four signed values.
+  template <bool kSigned>
+  HEARTH_HOST_DEVICE static I dot_bytes(I acc, I weights, I x) {
+    static_assert(!kSigned);
+    return _mm512_dpbusd_epi32(acc, weights, x);
+  }
+
+  /// Adjacent lanes of a and b added: per 128 bits a0+a1, a2+a3, b0+b1, b2+b3.
+  HEARTH_HOST_DEVICE static I add_pairs(I a, I b) {
+    const F even = _mm512_shuffle_ps(as_float(a), as_float(b), 0x88);
+    const F odd = _mm512_shuffle_ps(as_float(a), as_float(b), 0xDD);
+    return _mm512_add_epi32(_mm512_castps_si512(even), _mm512_castps_si512(odd));
+  }
+
+  /// Dot products of 16 groups of 32: dot[h][g] is half h of group g.
+  template <bool kSigned>
+  HEARTH_HOST_DEVICE static void group_dots(const uint8_t* w, const int8_t* x, I* dot) {
+    const auto two_groups = [&](int i) {
+      return dot_bytes<kSigned>(zero_int(), load_int(w + 64 * i), load_int(x + 64 * i));
+    };
+    // 128-bit lane L of vector i is half L % 2 of group 2 i + L / 2. Two rounds of pairwise sums
+    // leave one number for each: lane L holds vectors 0 to 3 (4 to 7) in order.
+    const I first =
+        add_pairs(add_pairs(two_groups(0), two_groups(1)), add_pairs(two_groups(2), two_groups(3)));
+    const I second =
+        add_pairs(add_pairs(two_groups(4), two_groups(5)), add_pairs(two_groups(6), two_groups(7)));
+    const I half0 = _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 16, 24, 17, 25, 18, 26, 19, 27);
+    const I half1 = _mm512_add_epi32(half0, _mm512_set1_epi32(4));
+    dot[0] = _mm512_permutex2var_epi32(first, half0, second);
+    dot[1] = _mm512_permutex2var_epi32(first, half1, second);
+  }
+
+  /// v[i] lane j <-> v[j] lane i.
+  HEARTH_HOST_DEVICE static void transpose(I (&v)[16]) {
+    I t[16];
+    for (int i = 0; i < 16; i += 2) {
+      t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
+      t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
+    }
+    // v[4 i + j], 128-bit lane L: rows 4 i … 4 i + 3 of column 4 L + j.
+    for (int i = 0; i < 16; i += 4) {
+      v[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+      v[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+      v[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+      v[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    for (int j = 0; j < 4; ++j) {
+      const I low0 = _mm512_shuffle_i32x4(v[j], v[j + 4], 0x88);   // columns j, 8 + j
+      const I high0 = _mm512_shuffle_i32x4(v[j], v[j + 4], 0xDD);  // columns 4 + j, 12 + j
+      const I low1 = _mm512_shuffle_i32x4(v[j + 8], v[j + 12], 0x88);
+      const I high1 = _mm512_shuffle_i32x4(v[j + 8], v[j + 12], 0xDD);
+      t[j] = _mm512_shuffle_i32x4(low0, low1, 0x88);
+      t[j + 8] = _mm512_shuffle_i32x4(low0, low1, 0xDD);
+      t[j + 4] = _mm512_shuffle_i32x4(high0, high1, 0x88);
+      t[j + 12] = _mm512_shuffle_i32x4(high0, high1, 0xDD);
+    }
+    for (int i = 0; i < 16; ++i) v[i] = t[i];
+  }
+};
+
+}  // namespace
+
+void matmul_avx512(const ExecContext& context, const ActivationView& x, const MatmulArgs* jobs,
+                   int num_jobs) {
+  simd::matmul<Avx512>(context, x, jobs, num_jobs);
+}
+
+}  // namespace hearth::kernels

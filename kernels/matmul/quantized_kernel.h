@@ -1,0 +1,211 @@
+#pragma once
+// The quantized matmul over an instruction set. `Isa` (in the .cpp of each variant, in an unnamed
+// namespace, so that no instantiation leaves its translation unit) gives vectors of kLanes 32-bit
+// lanes and the byte dot product; all else is here, once.
+//
+// An output is acc = fma(term(g), x.scale[g], acc) over the groups g of 32 in order, where
+// term(g) = scale * dot - min * sum, the dot product and the sum of x being exact integers. Both
+// kernels below compute the very same terms in the same order, so any number of rows gives the same
+// bits:
+//  - dot_rows, for one or two rows: walks the weights in file order, one row of weights after the
+//    other; lanes are groups; terms are kept for a tile of kLanes weight rows, then transposed;
+//  - multiply_panel, for more: unpacks a tile of weight rows into a panel in L1 whose lanes are
+//  weight
+//    rows, and multiplies all rows of x with it before going on.
+
+#include <cstring>
+
+#include "kernels/matmul/simd_unpack.h"
+#include "kernels/tensor_view.h"
+
+namespace hearth::kernels::simd {
+
+/// One job's slice on one thread.
+struct QuantizedTask {
+  const uint8_t* weight;  // row 0 of the job
+  size_t row_bytes;
+  const Q8Rows* x;  // the row strides are cols, cols / 32, cols / 16
+  int64_t cols;
+  const float* bias;  // may be null
+  bool accumulate;
+  float* out;
+  int64_t out_stride;
+};
+
+template <typename Block, typename Isa>
+inline constexpr int kOffset = (kForm<Block>.wide && Isa::kSignedWide) ? 0 : kForm<Block>.offset;
+
+/// Two int16 that multiply the (first half, second half) sums of a group.
+HEARTH_HOST_DEVICE int32_t sum_weights(int first, int second) {
+  return static_cast<int32_t>((static_cast<uint32_t>(second) << 16) |
+                              (static_cast<uint32_t>(first) & 0xFFFFU));
+}
+
+/// scale * dot - min * sum of one group per lane. Every kernel computes terms by this expression.
+template <typename Block, typename Isa>
+HEARTH_HOST_DEVICE typename Isa::F term(const typename Isa::I* dot, const typename Isa::F* scale,
+                                        const typename Isa::F* min, const typename Isa::F* sum) {
+  typename Isa::F t = Isa::mul(Isa::to_float(dot[0]), scale[0]);
+  if constexpr (kForm<Block>.halves == 2) t = Isa::fmadd(Isa::to_float(dot[1]), scale[1], t);
+  if constexpr (kForm<Block>.has_min) {
+    t = Isa::fnmadd(min[0], sum[0], t);
+    if constexpr (kForm<Block>.halves == 2) t = Isa::fnmadd(min[1], sum[1], t);
+  }
+  return t;
+}
+
+/// From the int16 sums of x, per group and half: what corrects the dot products for the offset of
+/// the weights' codes, and the sums as floats for the minima.
+template <typename Block, typename Isa>
+struct SumTerms {
+  typename Isa::I correction[2];
+  typename Isa::F sum[2];
+
+  HEARTH_HOST_DEVICE explicit SumTerms(typename Isa::I sums) {
+    constexpr bool kSplit = kForm<Block>.halves == 2;
+    constexpr int kOff = kOffset<Block, Isa>;
+    const int32_t first = kSplit ? sum_weights(1, 0) : sum_weights(1, 1);
+    const int32_t second = sum_weights(0, 1);
+    if constexpr (kOff != 0) {
+      correction[0] = Isa::dot16(Isa::zero_int(), sums, Isa::set1(first * -kOff));
+      if constexpr (kSplit)
+        correction[1] = Isa::dot16(Isa::zero_int(), sums, Isa::set1(second * -kOff));
+    }
+    if constexpr (kForm<Block>.has_min) {
+      sum[0] = Isa::to_float(Isa::dot16(Isa::zero_int(), sums, Isa::set1(first)));
+      if constexpr (kSplit)
+        sum[1] = Isa::to_float(Isa::dot16(Isa::zero_int(), sums, Isa::set1(second)));
+    }
+  }
+};
+
+/// out[lane] = acc + bias + what was there, for `count` outputs from `o` of row r.
+template <typename Isa>
+HEARTH_HOST_DEVICE void finish(const QuantizedTask& task, typename Isa::F acc, int64_t r, int64_t o,
+                               int count) {
+  float* out = task.out + r * task.out_stride + o;
+  if (count == Isa::kLanes) {
+    if (task.bias != nullptr) acc = Isa::add(acc, Isa::load(task.bias + o));
+    if (task.accumulate) acc = Isa::add(acc, Isa::load(out));
+    Isa::store(out, acc);
+    return;
+  }
+  alignas(64) float lanes[Isa::kLanes];
+  Isa::store(lanes, acc);
+  for (int i = 0; i < count; ++i) {
+    if (task.bias != nullptr) lanes[i] = lanes[i] + task.bias[o + i];
+    if (task.accumulate) lanes[i] = lanes[i] + out[i];
+    out[i] = lanes[i];
+  }
+}
+
+/// 16 groups of a row of x, padded with zeros: stands in for the row's last, partial chunk.
+struct alignas(64) PaddedChunk {
+  int8_t q[kChunkValues];
+  int16_t sum16[2 * kChunkGroups];
+
+  void fill(const int8_t* row_q, const int16_t* row_sum16, int groups) {
+    memset(this, 0, sizeof(*this));
+    memcpy(q, row_q, static_cast<size_t>(groups) * 32);
+    memcpy(sum16, row_sum16, static_cast<size_t>(groups) * 4);
+  }
+};
+
+/// Terms of one chunk of weights against one chunk of x, in group order.
+template <typename Block, typename Isa>
+HEARTH_HOST_DEVICE void chunk_terms(const Chunk& chunk, const int8_t* q, const int16_t* sum16,
+                                    float* terms) {
+  constexpr Form kF = kForm<Block>;
+  constexpr bool kSigned = kF.wide && Isa::kSignedWide;
+  for (int g = 0; g < kChunkGroups; g += Isa::kLanes) {
+    typename Isa::I dot[2];
+    Isa::template group_dots<kSigned>(chunk.q + 32 * g, q + 32 * g, dot);
+    if constexpr (kF.halves == 1) dot[0] = Isa::add_int(dot[0], dot[1]);
+    const SumTerms<Block, Isa> sums(Isa::load_int(sum16 + 2 * g));
+    typename Isa::F scale[2];
+    typename Isa::F min[2];
+    for (int h = 0; h < kF.halves; ++h) {
+      if constexpr (kOffset<Block, Isa> != 0) dot[h] = Isa::add_int(dot[h], sums.correction[h]);
+      scale[h] = Isa::load(chunk.scale[h] + g);
+      if constexpr (kF.has_min) min[h] = Isa::load(chunk.min[h] + g);
+    }
+    Isa::store(terms + g, term<Block, Isa>(dot, scale, min, sums.sum));
+  }
+}
+
+/// Chunks whose terms dot_rows keeps before it adds them up: 16 * 16 groups * kLanes rows * 4 bytes
+/// are 16 KiB for each row of x, which stays in L1.
+inline constexpr int kSegmentChunks = 16;
+inline constexpr int kSegmentGroups = kSegmentChunks * kChunkGroups;
+
+/// acc[r] += terms * x.scale over `groups` groups, in order. terms[r][i] are weight row i's.
+template <typename Isa, int kRows>
+HEARTH_HOST_DEVICE void add_terms(const float (&terms)[kRows][Isa::kLanes][kSegmentGroups],
+                                  const float* const (&x_scale)[kRows], int groups,
+                                  typename Isa::F (&acc)[kRows]) {
+  for (int r = 0; r < kRows; ++r) {
+    for (int g = 0; g < groups; g += Isa::kLanes) {
+      typename Isa::I t[Isa::kLanes];
+      for (int i = 0; i < Isa::kLanes; ++i) t[i] = Isa::load_int(terms[r][i] + g);
+      Isa::transpose(t);
+      const int count = groups - g < Isa::kLanes ? groups - g : Isa::kLanes;
+      if (count == Isa::kLanes) {
+        for (int i = 0; i < Isa::kLanes; ++i)
+          acc[r] = Isa::fmadd(Isa::as_float(t[i]), Isa::set1(x_scale[r][g + i]), acc[r]);
+      } else {
+        for (int i = 0; i < count; ++i)
+          acc[r] = Isa::fmadd(Isa::as_float(t[i]), Isa::set1(x_scale[r][g + i]), acc[r]);
+      }
+    }
+  }
+}
+
+/// Rows r0 … r0 + kRows - 1 of x times weight rows [begin, end).
+template <typename Block, typename Isa, int kRows>
+void dot_rows(const QuantizedTask& task, int64_t r0, int64_t begin, int64_t end) {
+  constexpr int kBlockGroups = kBlockSize<Block> / 32;
+  const int64_t groups = task.cols / 32;
+  const int64_t full_groups = groups / kChunkGroups * kChunkGroups;
+  PaddedChunk tail[kRows];
+  for (int r = 0; r < kRows; ++r)
+    tail[r].fill(task.x->q + (r0 + r) * task.cols + full_groups * 32,
+                 task.x->sum16 + ((r0 + r) * groups + full_groups) * 2,
+                 static_cast<int>(groups - full_groups));
+  alignas(64) float terms[kRows][Isa::kLanes][kSegmentGroups];
+  Chunk chunk;
+  memset(&chunk, 0, sizeof(chunk));
+  for (int64_t o = begin; o < end; o += Isa::kLanes) {
+    const int tile = static_cast<int>(end - o < Isa::kLanes ? end - o : Isa::kLanes);
+    if (tile < Isa::kLanes) memset(terms, 0, sizeof(terms));  // lanes without a row
+    typename Isa::F acc[kRows];
+    for (int r = 0; r < kRows; ++r) acc[r] = Isa::zero();
+    for (int64_t segment = 0; segment < groups; segment += kSegmentGroups) {
+      const int64_t left = groups - segment;
+      const int count = static_cast<int>(left < kSegmentGroups ? left : kSegmentGroups);
+      for (int i = 0; i < tile; ++i) {
+        const auto* row = reinterpret_cast<const Block*>(task.weight + static_cast<size_t>(o + i) *
+                                                                           task.row_bytes);
+        int g = 0;
+        for (; g + kChunkGroups <= count; g += kChunkGroups) {
+          unpack_chunk<Isa::kSignedWide>(row + (segment + g) / kBlockGroups, kChunkGroups, chunk);
+          for (int r = 0; r < kRows; ++r) {
+            const int64_t at = (r0 + r) * groups + segment + g;
+            chunk_terms<Block, Isa>(chunk, task.x->q + at * 32, task.x->sum16 + at * 2,
+                                    terms[r][i] + g);
+          }
+        }
+        if (g < count) {
+          unpack_chunk<Isa::kSignedWide>(row + (segment + g) / kBlockGroups, count - g, chunk);
+          for (int r = 0; r < kRows; ++r)
+            chunk_terms<Block, Isa>(chunk, tail[r].q, tail[r].sum16, terms[r][i] + g);
+        }
+      }
+      const float* x_scale[kRows];
+      for (int r = 0; r < kRows; ++r) x_scale[r] = task.x->scale + (r0 + r) * groups + segment;
+      add_terms<Isa, kRows>(terms, x_scale, count, acc);
+    }
+    for (int r = 0; r < kRows; ++r) finish<Isa>(task, acc[r], r0 + r, o, tile);
+  }
+}
+
+}  // namespace hearth::kernels::simd

@@ -1,0 +1,67 @@
+#include "kernels/matmul/parallel.h"
+#include "kernels/quant/half.h"
+#include "kernels/quant/intrinsics.h"
+#include "kernels/quant/quantize_rows.h"
+
+namespace hearth::kernels {
+namespace {
+
+constexpr float kSmallestNormal = 0x1p-126F;
+
+// The largest magnitude as bits, so that a NaN is the largest of all.
+HEARTH_HOST_DEVICE uint32_t largest_bits(const __m256i* values) {
+  const __m256i magnitude = _mm256_set1_epi32(0x7FFFFFFF);
+  __m256i largest = _mm256_and_si256(values[0], magnitude);
+  for (int i = 1; i < 4; ++i)
+    largest = _mm256_max_epi32(largest, _mm256_and_si256(values[i], magnitude));
+  __m128i four =
+      _mm_max_epi32(_mm256_castsi256_si128(largest), _mm256_extracti128_si256(largest, 1));
+  four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4E));
+  four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0xB1));
+  return static_cast<uint32_t>(_mm_cvtsi128_si32(four));
+}
+
+void quantize_block(const float* x, int8_t* q, float& scale, int16_t* sum16) {
+  __m256i values[4];
+  for (int i = 0; i < 4; ++i)
+    values[i] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + 8 * i));
+  scale = float_from_bits(largest_bits(values)) / 127.0F;
+  const bool finite = (float_to_bits(scale) & 0x7F800000U) != 0x7F800000U;
+  if (!finite || scale < kSmallestNormal) {
+    if (finite) scale = 0.0F;
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(q), _mm256_setzero_si256());
+    sum16[0] = sum16[1] = 0;
+    return;
+  }
+  __m256i rounded[4];
+  for (int i = 0; i < 4; ++i)
+    rounded[i] =
+        _mm256_cvtps_epi32(_mm256_div_ps(_mm256_castsi256_ps(values[i]), _mm256_set1_ps(scale)));
+  // The packs interleave 128-bit lanes; the permutation puts words back in order.
+  const __m256i words0 = _mm256_packs_epi32(rounded[0], rounded[1]);
+  const __m256i words1 = _mm256_packs_epi32(rounded[2], rounded[3]);
+  const __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(words0, words1),
+                                                    _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(q), bytes);
+  const __m256i ones = _mm256_set1_epi16(1);
+  const __m256i sums =
+      _mm256_hadd_epi32(_mm256_madd_epi16(words0, ones), _mm256_madd_epi16(words1, ones));
+  const __m128i both =
+      _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+  sum16[0] = static_cast<int16_t>(_mm_extract_epi32(both, 0) + _mm_extract_epi32(both, 1));
+  sum16[1] = static_cast<int16_t>(_mm_extract_epi32(both, 2) + _mm_extract_epi32(both, 3));
+}
+
+}  // namespace
+
+void quantize_avx2(const ExecContext& context, const QuantizeArgs& args) {
+  check_quantize(args);
+  run_on_pool(context, [&](int index, int threads) {
+    const Slice slice = thread_slice(args.rows * (args.cols / 32), 16, index, threads);
+    for (int64_t b = slice.begin; b < slice.end; ++b)
+      quantize_block(args.x + b * 32, args.out.q + b * 32, args.out.scale[b],
+                     args.out.sum16 + b * 2);
+  });
+}
+
+}  // namespace hearth::kernels
