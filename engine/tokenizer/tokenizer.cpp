@@ -1,0 +1,37 @@
+#include "engine/tokenizer/tokenizer.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include "base/utf8.h"
+#include "engine/tokenizer/byte_level_tokenizer.h"
+#include "engine/tokenizer/sentencepiece_tokenizer.h"
+
+namespace hearth {
+
+Result<std::unique_ptr<Tokenizer>> Tokenizer::create(const Metadata& metadata) {
+  HEARTH_ASSIGN_OR_RETURN(const auto model, metadata.string("tokenizer.ggml.model"));
+  if (model == "llama") return SentencePieceTokenizer::create(metadata);
+  if (model == "gpt2") return ByteLevelTokenizer::create(metadata);
+  return fail(ErrorCode::kUnsupported,
+              fmt::format("tokenizer.ggml.model is \"{}\", expected \"llama\" or \"gpt2\"",
+                          sanitize_utf8(model.substr(0, 64))));
+}
+
+StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, bool render_special)
+    : tokenizer_(tokenizer), render_special_(render_special) {}
+
+std::string StreamDecoder::push(TokenId id) {
+  std::string text = std::move(pending_) + tokenizer_.token_bytes(id, render_special_);
+  const size_t held = incomplete_utf8_suffix(text);
+  pending_ = text.substr(text.size() - held);
+  text.resize(text.size() - held);
+  return sanitize_utf8(text);
+}
+
+std::string StreamDecoder::flush() {
+  std::string text = sanitize_utf8(pending_);
+  pending_.clear();
+  return text;
+}
+
+}  // namespace hearth
