@@ -63,18 +63,14 @@ struct SumTerms {
 
   HEARTH_HOST_DEVICE explicit SumTerms(typename Isa::I sums) {
     constexpr bool kSplit = kForm<Block>.halves == 2;
-    constexpr int kOff = kOffset<Block, Isa>;
-    const int32_t first = kSplit ? sum_weights(1, 0) : sum_weights(1, 1);
-    const int32_t second = sum_weights(0, 1);
-    if constexpr (kOff != 0) {
-      correction[0] = Isa::dot16(Isa::zero_int(), sums, Isa::set1(first * -kOff));
-      if constexpr (kSplit)
-        correction[1] = Isa::dot16(Isa::zero_int(), sums, Isa::set1(second * -kOff));
-    }
-    if constexpr (kForm<Block>.has_min) {
-      sum[0] = Isa::to_float(Isa::dot16(Isa::zero_int(), sums, Isa::set1(first)));
-      if constexpr (kSplit)
-        sum[1] = Isa::to_float(Isa::dot16(Isa::zero_int(), sums, Isa::set1(second)));
+    const auto weighted = [&](int weight, int half) {
+      const int other = kSplit ? 0 : weight;
+      const int32_t pair = half == 0 ? sum_weights(weight, other) : sum_weights(other, weight);
+      return Isa::dot16(Isa::zero_int(), sums, Isa::set1(pair));
+    };
+    for (int h = 0; h < kForm<Block>.halves; ++h) {
+      if constexpr (kOffset<Block, Isa> != 0) correction[h] = weighted(-kOffset<Block, Isa>, h);
+      if constexpr (kForm<Block>.has_min) sum[h] = Isa::to_float(weighted(1, h));
     }
   }
 };

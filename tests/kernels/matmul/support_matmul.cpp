@@ -1,0 +1,192 @@
+#include "tests/kernels/matmul/support_matmul.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/quant/half.h"
+#include "kernels/quant/quantize_rows.h"
+#include "kernels/quant/unpack.h"
+#include "kernels/quant/visit.h"
+
+namespace hearth::kernels::test {
+namespace {
+
+// Integer scales of K types make a block's largest value about this multiple of d.
+float relative_size(DType dtype) {
+  switch (dtype) {
+    case DType::kQ8_0:
+    case DType::kIQ4_NL:
+      return 127.0F;
+    case DType::kQ4_K:
+    case DType::kQ2_K:
+      return 500.0F;
+    case DType::kQ3_K:
+      return 100.0F;
+    case DType::kQ5_K:
+    case DType::kIQ4_XS:
+      return 2000.0F;
+    case DType::kQ6_K:
+      return 4000.0F;
+    default:
+      return 16.0F;
+  }
+}
+
+void set_block_scales(auto& block, float d, float min) {
+  block.d = f32_to_f16(d);
+  if constexpr (requires { block.m; }) block.m = f32_to_f16(min);
+  if constexpr (requires { block.dmin; }) block.dmin = f32_to_f16(min);
+}
+
+}  // namespace
+
+float normal(std::mt19937& rng) { return std::normal_distribution<float>(0.0F, 1.0F)(rng); }
+
+std::vector<Variant> variants() {
+  std::vector<Variant> found;
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    found.push_back({"avx2", matmul_avx2, quantize_avx2});
+  } else {
+    MESSAGE("this CPU cannot run the avx2 kernels: skipped");
+  }
+  if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl")) {
+    found.push_back({"avx512", matmul_avx512, quantize_avx512});
+  } else {
+    MESSAGE("this CPU cannot run the avx512 kernels: skipped");
+  }
+#else
+  MESSAGE("no SIMD kernels for this architecture: skipped");
+#endif
+  return found;
+}
+
+Weights::Weights(DType dtype, int64_t n, int64_t cols, float scale, std::mt19937& rng) {
+  const size_t stride = row_bytes(dtype, cols);
+  bytes.resize(static_cast<size_t>(n) * stride);
+  view = {bytes.data(), dtype, n, cols, stride};
+  if (matmul_input(dtype) == MatmulInput::kQ8) {
+    for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(rng());
+    quant::visit_block_type(dtype, [&]<typename Block>() {
+      auto* blocks = reinterpret_cast<Block*>(bytes.data());
+      for (size_t i = 0; i < bytes.size() / sizeof(Block); ++i)
+        set_block_scales(blocks[i], normal(rng) * scale / relative_size(dtype),
+                         normal(rng) * scale / 16);
+    });
+    return;
+  }
+  for (int64_t i = 0; i < n * cols; ++i) {
+    const float value = normal(rng) * scale;
+    if (dtype == DType::kF32) {
+      std::memcpy(bytes.data() + i * 4, &value, 4);
+    } else {
+      const uint16_t half = dtype == DType::kF16 ? f32_to_f16(value) : f32_to_bf16(value);
+      std::memcpy(bytes.data() + i * 2, &half, 2);
+    }
+  }
+}
+
+Weights::Weights(DType dtype, int64_t n, int64_t cols, uint8_t fill) {
+  const size_t stride = row_bytes(dtype, cols);
+  bytes.assign(static_cast<size_t>(n) * stride, fill);
+  view = {bytes.data(), dtype, n, cols, stride};
+  if (matmul_input(dtype) == MatmulInput::kQ8) {
+    quant::visit_block_type(dtype, [&]<typename Block>() {
+      auto* blocks = reinterpret_cast<Block*>(bytes.data());
+      for (size_t i = 0; i < bytes.size() / sizeof(Block); ++i)
+        set_block_scales(blocks[i], 1.0F, 1.0F);
+    });
+  } else {
+    // Bytes of all ones are NaN in the float types: take the largest f16 with the sign of `fill`.
+    const float value = (fill & 0x80) != 0 ? -65504.0F : 65504.0F;
+    for (int64_t i = 0; i < n * cols; ++i) {
+      const uint16_t half = dtype == DType::kF16 ? f32_to_f16(value) : f32_to_bf16(value);
+      if (dtype == DType::kF32) {
+        std::memcpy(bytes.data() + i * 4, &value, 4);
+      } else {
+        std::memcpy(bytes.data() + i * 2, &half, 2);
+      }
+    }
+  }
+}
+
+double Weights::magnitude(int64_t o, const Input& x, int64_t r) const {
+  const uint8_t* row = bytes.data() + static_cast<size_t>(o) * view.row_bytes;
+  double sum = 0.0;
+  if (matmul_input(view.dtype) == MatmulInput::kF32) {
+    for (int64_t k = 0; k < view.cols; ++k) {
+      float w = 0.0F;
+      uint16_t half = 0;
+      if (view.dtype == DType::kF32) {
+        std::memcpy(&w, row + k * 4, 4);
+      } else {
+        std::memcpy(&half, row + k * 2, 2);
+        w = view.dtype == DType::kF16 ? f16_to_f32(half) : bf16_to_f32(half);
+      }
+      sum += std::fabs(static_cast<double>(w) * x.value(view.dtype, r, k));
+    }
+    return sum;
+  }
+  quant::visit_block_type(view.dtype, [&]<typename Block>() {
+    const auto* blocks = reinterpret_cast<const Block*>(row);
+    constexpr int kGroups = quant::kBlockSize<Block> / 32;
+    for (int64_t g = 0; g < view.cols / 32; ++g) {
+      quant::Group32 group;
+      quant::unpack_group(blocks[g / kGroups], static_cast<int>(g % kGroups), group);
+      for (int i = 0; i < 32; ++i) {
+        const double w = std::fabs(static_cast<double>(group.scale[i / 16]) * group.q[i]) +
+                         std::fabs(static_cast<double>(group.min[i / 16]));
+        sum += w * std::fabs(x.value(view.dtype, r, g * 32 + i));
+      }
+    }
+  });
+  return sum;
+}
+
+Input::Input(int64_t num_rows, int64_t num_cols, float scale, std::mt19937& rng)
+    : rows_(num_rows), cols_(num_cols), f32_(static_cast<size_t>(num_rows * num_cols)) {
+  for (float& value : f32_) value = normal(rng) * scale;
+  quantize();
+}
+
+Input::Input(int64_t num_rows, int64_t num_cols, float value)
+    : rows_(num_rows), cols_(num_cols), f32_(static_cast<size_t>(num_rows * num_cols), value) {
+  for (size_t i = 1; i < f32_.size(); i += 2) f32_[i] = (i / 32) % 2 == 0 ? value : -value;
+  quantize();
+}
+
+void Input::quantize() {
+  if (cols_ % 32 != 0) return;  // read by float weights alone
+  q_.resize(f32_.size());
+  scale_.resize(f32_.size() / 32);
+  sum16_.resize(f32_.size() / 16);
+  quantize_ref(ExecContext{},
+               QuantizeArgs{f32_.data(), rows_, cols_, {q_.data(), scale_.data(), sum16_.data()}});
+}
+
+ActivationView Input::view(int64_t rows) const {
+  auto* self = const_cast<Input*>(this);  // Q8Rows serves outputs too; the matmul only reads
+  return {f32_.data(), {self->q_.data(), self->scale_.data(), self->sum16_.data()}, rows, cols_};
+}
+
+ActivationView Input::view_of_row(int64_t r) const {
+  ActivationView row = view(1);
+  row.f32 += r * cols_;
+  row.q8.q += r * cols_;
+  row.q8.scale += r * (cols_ / 32);
+  row.q8.sum16 += r * (cols_ / 16);
+  return row;
+}
+
+double Input::value(DType weight, int64_t r, int64_t k) const {
+  const auto at = static_cast<size_t>(r * cols_ + k);
+  if (matmul_input(weight) == MatmulInput::kF32) return f32_[at];
+  return static_cast<double>(scale_[at / 32]) * q_[at];
+}
+
+}  // namespace hearth::kernels::test
