@@ -1,0 +1,187 @@
+#include "kernels/attention/attention.h"
+
+#include "kernels/quant/dequantize.h"
+#include "tests/kernels/attention/support_attention.h"
+
+using namespace hearth;
+using namespace hearth::kernels;
+using namespace hearth::kernels::testing;
+
+namespace {
+
+const auto kVariants = [] { return variants(attention_ref, attention_avx2, attention_avx512); };
+
+std::string describe(const AttentionShape& shape) {
+  return std::string(dtype_info(shape.dtype).name) + ", head_dim " +
+         std::to_string(shape.head_dim) + ", group " + std::to_string(shape.group) + ", pages of " +
+         std::to_string(shape.page_tokens) + ", window " + std::to_string(shape.window);
+}
+
+// Scores are at most sqrt(head_dim) |q| |k| = 2 sqrt(head_dim) here, in f32 sums of head_dim / 8
+// terms per chain; their absolute error is the relative one of the weights. Weights and values are
+// then averaged (|v| <= 1) over `tokens`.
+double bound_of(const AttentionShape& shape, int32_t tokens) {
+  const double score = 2.0 * std::sqrt(static_cast<double>(shape.head_dim));
+  const double score_error = score * (shape.head_dim / 8.0 + 8.0);
+  return 0x1p-24 * (2.0 * score_error + 8.0 + 4.0 * std::sqrt(static_cast<double>(tokens)));
+}
+
+void check_against_reference(const AttentionShape& shape, int32_t length, int32_t chunk) {
+  AttentionWorld world(shape, {length});
+  std::vector<std::vector<float>> expected;
+  for (const auto& variant : kVariants()) {
+    const auto out = world.run_alone(variant, chunk);
+    if (variant.name == "ref") expected = out;
+    check_close(variant.name + ", " + describe(shape), out[0].data(), expected[0].data(),
+                static_cast<int64_t>(out[0].size()),
+                [&](int64_t) { return bound_of(shape, length); });
+  }
+}
+
+}  // namespace
+
+TEST_CASE("attention_ref: equals softmax(q k^T) v written out in full") {
+  AttentionShape shape{.dtype = DType::kF32, .head_dim = 8, .page_tokens = 3, .window = 5};
+  constexpr int32_t kLength = 11;
+  AttentionWorld world(shape, {kLength});
+  const auto out = world.run_alone(kVariants()[0], kLength);
+  const auto at = [&](const std::vector<float>& values, int64_t cols, int32_t row, int32_t head) {
+    return values.data() + row * cols + int64_t{head} * shape.head_dim;
+  };
+  for (int32_t row = 0; row < kLength; ++row)
+    for (int32_t head = 0; head < shape.num_heads(); ++head) {
+      const int32_t first = std::max(0, row - shape.window + 1);
+      std::vector<double> weights;
+      double total = 0.0;
+      for (int32_t t = first; t <= row; ++t) {
+        double score = 0.0;
+        for (int i = 0; i < shape.head_dim; ++i)
+          score += double{at(world.q(0), shape.q_cols(), row, head)[i]} *
+                   at(world.k(0), shape.kv_cols(), t, head / shape.group)[i];
+        weights.push_back(std::exp(score * double{world.scale()}));
+        total += weights.back();
+      }
+      for (int i = 0; i < shape.head_dim; ++i) {
+        double value = 0.0;
+        for (int32_t t = first; t <= row; ++t)
+          value += weights[static_cast<size_t>(t - first)] / total *
+                   double{at(world.v(0), shape.kv_cols(), t, head / shape.group)[i]};
+        REQUIRE(at(out[0], shape.q_cols(), row, head)[i] == doctest::Approx(value).epsilon(1e-6));
+      }
+    }
+}
+
+TEST_CASE("attention: variants agree with the reference for every kind of head and cache") {
+  for (const DType dtype : {DType::kF16, DType::kF32, DType::kQ8_0})
+    for (const int32_t head_dim : {8, 16, 20, 32, 33, 40, 64, 80, 96, 112, 128, 192, 256}) {
+      if (dtype == DType::kQ8_0 && head_dim % 32 != 0) continue;
+      for (const int32_t group : {1, 3, 4})
+        check_against_reference(
+            {.dtype = dtype, .head_dim = head_dim, .group = group, .page_tokens = 16}, 45, 45);
+    }
+}
+
+TEST_CASE("attention: groups, page sizes and windows") {
+  for (const int32_t group : {1, 2, 5, 7, 8, 16, 17, 40})
+    check_against_reference({.head_dim = 64, .num_kv_heads = 1, .group = group}, 40, 21);
+  for (const int32_t page_tokens : {1, 5, 16, 32, 48, 64, 128})
+    for (const int32_t window : {0, 1, 7, 33, 1000})
+      check_against_reference(
+          {.head_dim = 32, .group = 1, .page_tokens = page_tokens, .window = window}, 150, 50);
+}
+
+TEST_CASE("attention: decode far into a sequence") {
+  check_against_reference({.head_dim = 128, .num_kv_heads = 1, .group = 4, .page_tokens = 32}, 1100,
+                          550);
+}
+
+TEST_CASE("attention: a head wider than the tiles is the reference's") {
+  AttentionWorld world({.head_dim = 264, .num_kv_heads = 1}, {5});
+  const auto expected = world.run_alone(kVariants()[0], 5);
+  for (const auto& variant : kVariants()) CHECK(world.run_alone(variant, 5) == expected);
+}
+
+TEST_CASE("attention: the bits do not depend on chunks, threads or the rows beside") {
+  for (const AttentionShape shape :
+       {AttentionShape{.head_dim = 64, .group = 4}, AttentionShape{.head_dim = 40, .group = 1},
+        AttentionShape{.dtype = DType::kQ8_0, .head_dim = 96, .group = 3, .page_tokens = 48},
+        AttentionShape{.dtype = DType::kF32, .head_dim = 16, .group = 7, .window = 19},
+        AttentionShape{.head_dim = 80, .num_kv_heads = 1, .group = 20, .page_tokens = 5}}) {
+    const std::vector<int32_t> lengths = {67, 1, 40};
+    AttentionWorld world(shape, lengths);
+    for (const auto& variant : kVariants()) {
+      const auto alone = world.run_alone(variant, 1000);
+      for (const int32_t chunk : {1, 3, 7, 32}) {
+        INFO(variant.name, ", ", describe(shape), ", chunks of ", chunk);
+        CHECK((world.run_alone(variant, chunk) == alone));
+        for (const int threads : {1, 2, 3}) {
+          ThreadPool pool(threads);
+          world.clear();
+          std::vector<std::vector<float>> out;
+          for (int32_t begin = 0; begin < 67; begin += chunk) {  // all sequences in each step
+            std::vector<Chunk> chunks;
+            for (int32_t s = 2; s >= 0; --s) {
+              const int32_t left = lengths[static_cast<size_t>(s)] - begin;
+              if (left > 0) chunks.push_back({s, begin, std::min(chunk, left)});
+            }
+            world.step(variant, &pool, chunks, out);
+          }
+          CHECK((out == alone));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("attention: a row sees nothing after it, not even NaN or infinity") {
+  for (const int32_t window : {0, 6}) {
+    const AttentionShape shape{.dtype = DType::kF32, .head_dim = 32, .group = 1, .window = window};
+    constexpr int32_t kLength = 50;
+    for (const auto& variant : kVariants()) {
+      AttentionWorld world(shape, {kLength});
+      const auto expected = world.run_alone(variant, kLength);
+      const int64_t kv_cols = shape.kv_cols();
+      for (int64_t i = 20 * kv_cols; i < 21 * kv_cols; ++i) {
+        world.k(0)[static_cast<size_t>(i)] = std::numeric_limits<float>::quiet_NaN();
+        world.v(0)[static_cast<size_t>(i)] = std::numeric_limits<float>::infinity();
+      }
+      const auto out = world.run_alone(variant, kLength);
+      CHECK(same_bits(out[0].data(), expected[0].data(), 20 * shape.q_cols()));
+      CHECK(!std::isfinite(out[0][static_cast<size_t>(20 * shape.q_cols())]));
+      // With a window, the rows far enough behind do not see it either.
+      const int64_t behind = (20 + window) * shape.q_cols();
+      if (window > 0)
+        CHECK(same_bits(out[0].data() + behind, expected[0].data() + behind,
+                        kLength * shape.q_cols() - behind));
+    }
+  }
+}
+
+TEST_CASE("attention: scores far apart, in either order, stay finite and exact") {
+  // One token outweighs all others by more than f32's range of e^x.
+  for (const int32_t winner : {0, 17, 49}) {
+    const AttentionShape shape{.dtype = DType::kF32, .head_dim = 16, .num_kv_heads = 1, .group = 1};
+    AttentionWorld world(shape, {50});
+    std::fill(world.q(0).begin(), world.q(0).end(), 100.0F);
+    for (size_t i = 0; i < world.k(0).size(); ++i)
+      world.k(0)[i] = static_cast<int32_t>(i / 16) == winner ? 50.0F : -50.0F;
+    for (const auto& variant : kVariants()) {
+      const auto out = world.run_alone(variant, 50);
+      for (size_t i = 0; i < 16; ++i)
+        CHECK(out[0][49 * 16 + i] == world.v(0)[static_cast<size_t>(winner) * 16 + i]);
+      for (const float value : out[0]) REQUIRE(std::isfinite(value));
+    }
+  }
+}
+
+TEST_CASE("attention: no sequences, and a sequence without rows") {
+  AttentionWorld world({}, {3});
+  ThreadPool pool(2);
+  for (const auto& variant : kVariants()) {
+    std::vector<std::vector<float>> out;
+    world.step(variant, &pool, {}, out);
+    world.clear();
+    world.step(variant, &pool, {{0, 0, 0}, {0, 0, 3}}, out);
+    for (const float value : out[0]) CHECK(std::isfinite(value));
+  }
+}
