@@ -3,8 +3,8 @@
 //
 // Order of operations:
 //   1. NaN becomes -inf, +inf the largest float: a defined answer for damaged weights.
-//   2. Log-probabilities, if asked for: log-softmax of the model's own logits, before anything a
-//      request does to them. They say what the model thinks, whatever the sampling settings.
+//   2. Log-probabilities, if asked for, are log-softmax of these, the model's own logits, before
+//      anything a request does to them: they say what the model thinks, whatever the settings.
 //   3. logit_bias is added.
 //   4. repetition_penalty p (Keskar et al. 2019), once per distinct token of prompt and output: a
 //      positive logit is divided by p, others are multiplied by p.
@@ -29,6 +29,8 @@
 
 #include "base/result.h"
 #include "engine/request.h"
+#include "engine/sampler/candidates.h"
+#include "engine/sampler/logprobs.h"
 #include "engine/sampler/sampling_params.h"
 
 namespace hearth {
@@ -43,33 +45,21 @@ struct SampledToken {
 };
 
 /// Scratch memory of sampling, to be reused for any number of samplers by one thread at a time.
-/// Holds about 16 bytes per vocabulary entry once warm, and nothing that outlives a call.
+/// Nothing in it outlives a call. Without top_k it grows to 32 bytes per vocabulary entry at most.
 class SamplerWorkspace {
  public:
-  struct Candidate {
-    float logit;
+  struct TokenLogit {
     int32_t token;
-    uint64_t mass;  // units of 2^-44 of the likeliest candidate's
+    float logit;
   };
 
  private:
   friend class Sampler;
-  std::vector<uint64_t> masses_;         // [vocab_size], when no filter is on
-  std::vector<Candidate> candidates_;    // what the filters have left
-  std::vector<TokenLogprob> likeliest_;  // the logprobs' selection
+  std::vector<uint64_t> chunk_masses_;  // of a draw from the whole vocabulary
+  std::vector<Candidate> candidates_;   // what the filters have left, in order of ids
+  std::vector<Candidate> scratch_;      // for selections
+  std::vector<TokenLogit> saved_;       // the model's logits of tokens with a bias or a penalty
 };
-
-/// Log-probabilities of a distribution: of `token`, and the `num_logprobs` likeliest, best first,
-/// ties to lower ids, those of probability 0 left out. `token` < 0: none is wanted. For prompt
-/// tokens and for Sampler. `logits` must hold no NaN and no +inf; see sanitize_logits.
-struct Logprobs {
-  float logprob = 0.0F;
-  std::vector<TokenLogprob> top;
-};
-Logprobs compute_logprobs(std::span<const float> logits, int32_t token, int32_t num_logprobs);
-
-/// Step 1 in place. False if no logit is above -inf: there is nothing to choose from.
-[[nodiscard]] bool sanitize_logits(std::span<float> logits);
 
 /// Sampling state of one choice: penalties' counts. Everything else is a pure function, so a
 /// choice is rebuilt after a failover by construction and accept() of the delivered tokens.
@@ -81,8 +71,8 @@ class Sampler {
           int32_t vocab_size);
 
   /// The token of output position `position` (from 0, delivered ones included). `logits` is
-  /// [vocab_size] f32 and is changed. Does not accept the token. kInternal if no logit is above
-  /// -inf after sanitizing: the model computed nothing usable.
+  /// [vocab_size] f32; it serves as scratch and is left as the model's logits, sanitized. Does not
+  /// accept the token. kInternal if no logit is above -inf: the model computed nothing usable.
   Result<SampledToken> sample(std::span<float> logits, int64_t position,
                               SamplerWorkspace& workspace) const;
 
@@ -92,11 +82,13 @@ class Sampler {
   [[nodiscard]] const SamplingParams& params() const { return params_; }
 
  private:
-  void apply_bias_and_penalties(std::span<float> logits) const;
-  [[nodiscard]] bool has_filter(int32_t vocab_size) const;
-  int32_t draw_unfiltered(std::span<const float> logits, uint64_t bits,
-                          SamplerWorkspace& workspace) const;
-  int32_t draw_filtered(std::span<const float> logits, uint64_t bits,
+  using TokenLogit = SamplerWorkspace::TokenLogit;
+
+  void apply_bias_and_penalties(std::span<float> logits, std::vector<TokenLogit>& saved) const;
+  [[nodiscard]] bool has_filter() const;
+  int32_t choose(std::span<const float> logits, int64_t position,
+                 SamplerWorkspace& workspace) const;
+  int32_t draw_filtered(std::span<const float> logits, float max, uint64_t bits,
                         SamplerWorkspace& workspace) const;
 
   SamplingParams params_;

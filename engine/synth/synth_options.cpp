@@ -27,21 +27,27 @@ constexpr std::array kTypes = {
     SynthType{"iq4_xs", DType::kIQ4_XS, false, 30}, SynthType{"q4_k_m", DType::kQ4_K, true, 15},
 };
 
-struct Preset {
-  std::string_view name;
-  int32_t layers, hidden_size, num_heads, num_kv_heads, head_dim, ffn_size;
-  int32_t vocab_size, context_length;
+/// What differs between architectures with and without grouped queries.
+struct Heads {
+  int32_t num_kv_heads;
+  int32_t ffn_size;
 };
 
-// num_kv_heads is for grouped queries; architectures without them have num_heads. "tiny" is for
-// types with blocks of 32 at most, "tiny-256" stands in for it otherwise.
-constexpr std::array kPresets = {
-    Preset{"tiny", 2, 64, 4, 2, 32, 192, 512, 2048},
-    Preset{"120m", 12, 768, 12, 4, 64, 2048, 32000, 2048},
-    Preset{"1.1b", 22, 2048, 32, 4, 64, 5632, 32000, 2048},
-    Preset{"7b", 32, 4096, 32, 8, 128, 11008, 32000, 4096},
+struct Preset {
+  std::string_view name;
+  int32_t layers, hidden_size, num_heads, head_dim, vocab_size, context_length;
+  Heads plain, grouped;
 };
-constexpr Preset kTiny256{"tiny", 2, 256, 4, 2, 64, 512, 512, 2048};
+
+// "7b" is Llama 2 7B or, grouped, Mistral 7B.
+constexpr std::array kPresets = {
+    Preset{"tiny", 2, 64, 4, 32, 512, 2048, {4, 192}, {2, 192}},
+    Preset{"120m", 12, 768, 12, 64, 32000, 2048, {12, 2048}, {4, 2048}},
+    Preset{"1.1b", 22, 2048, 32, 64, 32000, 2048, {4, 5632}, {4, 5632}},
+    Preset{"7b", 32, 4096, 32, 128, 32000, 4096, {32, 11008}, {8, 14336}},
+};
+// Stands in for "tiny" where the type's blocks have 256 values.
+constexpr Preset kTiny256{"tiny", 2, 256, 4, 64, 512, 2048, {4, 512}, {2, 512}};
 
 template <typename Table>
 std::vector<std::string> names_of(const Table& table) {
@@ -99,9 +105,10 @@ Result<SynthOptions> synth_preset(std::string_view preset, std::string_view arch
   options.layers = shape->layers;
   options.hidden_size = shape->hidden_size;
   options.num_heads = shape->num_heads;
-  options.num_kv_heads = arch_row->grouped_queries ? shape->num_kv_heads : shape->num_heads;
+  const Heads& heads = arch_row->grouped_queries ? shape->grouped : shape->plain;
+  options.num_kv_heads = heads.num_kv_heads;
   options.head_dim = shape->head_dim;
-  options.ffn_size = shape->ffn_size;
+  options.ffn_size = heads.ffn_size;
   options.vocab_size = shape->vocab_size;
   options.context_length = shape->context_length;
   options.name = "synth-" + std::string(arch) + "-" + std::string(preset) + "-" + std::string(type);
