@@ -14,7 +14,7 @@ namespace hearth::auth {
 
 /// Whose request this is, for fair shares, cache salts and log lines. Not secret.
 struct KeyIdentity {
-  std::string name;  // from the key file; else "key-" and the id; "anonymous" if no key is needed
+  std::string name;  // from the key file; else "key-" and its place; "anonymous" if none is needed
   std::string id;    // 16 hex digits of the key's SHA-256; empty if no key is needed
 
   bool operator==(const KeyIdentity&) const = default;
@@ -24,17 +24,19 @@ struct KeyIdentity {
 class AccessPolicy {
  public:
   struct Options {
-    std::string host = "127.0.0.1";            // the address that the server binds
-    std::vector<std::string> api_keys;         // KEY or NAME:KEY, as in the file
-    std::string api_key_file;                  // lines: KEY or NAME:KEY; '#' starts a comment line
-    std::vector<std::string> allowed_hosts;    // names beside loopback and `host`; "*": any
-    std::vector<std::string> allowed_origins;  // "https://app.example"; "*": any, needs keys
-    bool insecure = false;                     // bind beyond loopback without a key
+    std::string host = "127.0.0.1";          // the address that the server binds
+    std::vector<std::string> api_keys = {};  // as they are sent
+    std::string api_key_file = {};           // lines: KEY or NAME:KEY; '#' starts a comment line
+    std::vector<std::string> allowed_hosts = {};    // "name", ".suffix" or "*" for any
+    std::vector<std::string> allowed_origins = {};  // "https://app.example"; "*": any, needs keys
+    bool insecure = false;                          // bind beyond loopback without a key
   };
 
   /// Reads the key file. Refuses, naming the option: a host beyond loopback without a key (unless
-  /// insecure), a key file that is missing, malformed or empty, keys that are too short, contain
-  /// spaces or appear twice, and origins that are not `scheme://host[:port]`.
+  /// insecure), a key file that is missing, malformed, empty or over 1 MiB, keys with blanks or
+  /// given twice, allowed hosts and origins that can match nothing. Besides `allowed_hosts`, these
+  /// names are answered to: loopback's, `host`, and if the daemon listens on all addresses, any IP
+  /// address and the machine's name (a page can rebind neither).
   static Result<std::unique_ptr<AccessPolicy>> create(Options options);
   virtual ~AccessPolicy() = default;
 

@@ -10,6 +10,7 @@
 #include <exception>
 #include <memory>
 #include <typeinfo>
+#include <utility>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -77,7 +78,7 @@ std::string current_exception_type() {
 class BodyLease {
  public:
   BodyLease(std::atomic<uint64_t>& total, uint64_t limit) : total_(total), limit_(limit) {}
-  ~BodyLease() { total_ -= held_; }
+  ~BodyLease() { release(); }
   BodyLease(const BodyLease&) = delete;
   BodyLease& operator=(const BodyLease&) = delete;
 
@@ -86,6 +87,7 @@ class BodyLease {
     held_ = bytes;
     return total_.fetch_add(more) + more <= limit_;
   }
+  void release() { total_ -= std::exchange(held_, 0); }
 
  private:
   std::atomic<uint64_t>& total_;
@@ -219,7 +221,7 @@ Parsed<Connection::Step> Connection::read_more(size_t max_bytes, Deadline deadli
 
 bool Connection::closing() const { return shared_.registry.stopping(); }
 
-bool Connection::handle(const Incoming& incoming) {
+bool Connection::handle(Incoming& incoming) {
   const Request& request = incoming.request;
   const bool regular = place_.set_busy();
   if (place_.evicted()) return refuse_request(incoming, {503, "the server is closing connections"});
@@ -254,7 +256,7 @@ bool Connection::handle(const Incoming& incoming) {
   return false;
 }
 
-bool Connection::refuse_request(const Incoming& incoming, const Refusal& refusal) {
+bool Connection::refuse_request(Incoming& incoming, const Refusal& refusal) {
   ResponseWriter writer(socket_,
                         {.request_id = incoming.request.id,
                          .head_only = incoming.request.method == "HEAD",
@@ -265,6 +267,8 @@ bool Connection::refuse_request(const Incoming& incoming, const Refusal& refusal
   writer.send(refusal.status, body.content_type, std::move(body.text),
               refusal_headers(refusal.status));
   (void)writer.finish();
+  incoming.request.body = {};
+  incoming.lease.release();
   // What the client still sends was not read and must not be taken for a request.
   (void)place_.set_idle();
   socket_.linger();

@@ -37,8 +37,8 @@ class Connection {
   Parsed<Step> receive_head(Incoming& incoming);
   Parsed<Step> receive_body(Incoming& incoming);
   Parsed<Step> read_more(size_t max_bytes, Deadline deadline, const char* what);
-  bool handle(const Incoming& incoming);
-  bool refuse_request(const Incoming& incoming, const Refusal& refusal);
+  bool handle(Incoming& incoming);
+  bool refuse_request(Incoming& incoming, const Refusal& refusal);
   bool closing() const;
 
   ClientSocket socket_;
