@@ -1,0 +1,155 @@
+// Checks each matmul variant against the scalar reference, then times it: GB/s of weights for one
+// row and a few, Gop/s (a multiply or an add) for many, beside a plain read of the same bytes.
+//
+//   bench_matmul [--threads N] [--isa NAME] [--type NAME] [--rows N] [--mib N] [--cols N]
+
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/cpu/thread_pool.h"
+#include "tests/kernels/matmul/support_matmul.h"
+
+namespace hearth::kernels {
+namespace {
+
+struct Options {
+  int threads = 2;
+  std::string isa;
+  std::string type;
+  int64_t rows = 0;   // 0: a list
+  int64_t mib = 256;  // bytes of weights walked: far more than the caches hold
+  int64_t cols = 2048;
+};
+
+double seconds_of(auto&& body) {
+  const auto start = std::chrono::steady_clock::now();
+  body();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+/// The median of several runs: the machine is shared.
+double median_seconds(int runs, auto&& body) {
+  std::vector<double> times(static_cast<size_t>(runs));
+  for (double& time : times) time = seconds_of(body);
+  std::ranges::sort(times);
+  return times[times.size() / 2];
+}
+
+std::vector<float> multiply(test::MatmulFn fn, ThreadPool* pool, const WeightView& weight,
+                            const ActivationView& x) {
+  std::vector<float> out(static_cast<size_t>(x.rows * weight.rows));
+  MatmulArgs job;
+  job.weight = weight;
+  job.out = out.data();
+  job.out_stride = weight.rows;
+  fn(ExecContext{pool, nullptr}, x, &job, 1);
+  return out;
+}
+
+void check(const test::Variant& variant, DType dtype, int64_t cols, int64_t rows) {
+  std::mt19937 rng(1);
+  const test::Weights w(dtype, 40, cols, 0.05F, rng);
+  const test::Input x(rows, cols, 1.0F, rng);
+  const std::vector<float> expected = multiply(matmul_ref, nullptr, w.view, x.view(rows));
+  const std::vector<float> actual = multiply(variant.fn, nullptr, w.view, x.view(rows));
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const auto at = static_cast<int64_t>(i);
+    if (std::fabs(actual[i] - expected[i]) <= 1e-4 * w.magnitude(at % 40, x, at / 40)) continue;
+    std::fprintf(stderr, "%s %s: element %zu is %g, expected %g\n", variant.name.data(),
+                 dtype_info(dtype).name.data(), i, static_cast<double>(actual[i]),
+                 static_cast<double>(expected[i]));
+    std::exit(1);
+  }
+}
+
+/// GB/s of summing the bytes up on all threads.
+double read_speed(ThreadPool& pool, const test::Weights& w) {
+  const auto* words = reinterpret_cast<const uint64_t*>(w.bytes.data());
+  const auto count = static_cast<int64_t>(w.bytes.size() / 8);
+  std::vector<uint64_t> sums(64);
+  const double seconds = median_seconds(5, [&] {
+    pool.run([&](int index, int threads) {
+      const Slice slice = thread_slice(count, 512, index, threads);
+      uint64_t sum[8] = {};
+      for (int64_t i = slice.begin; i + 8 <= slice.end; i += 8)
+        for (int j = 0; j < 8; ++j) sum[j] += words[i + j];
+      for (const uint64_t part : sum) sums[static_cast<size_t>(index)] += part;
+    });
+  });
+  volatile uint64_t sink = sums[0];
+  (void)sink;
+  return static_cast<double>(w.bytes.size()) / seconds * 1e-9;
+}
+
+void time_type(const Options& options, const test::Variant& variant, DType dtype,
+               ThreadPool& pool) {
+  std::mt19937 rng(1);
+  const size_t stride = row_bytes(dtype, options.cols);
+  const int64_t n = options.mib * (1 << 20) / static_cast<int64_t>(stride) / 64 * 64;
+  const test::Weights w(dtype, n, options.cols, uint8_t{0x35});
+  std::vector<int64_t> row_counts = {1, 2, 4, 8, 32, 64, 256};
+  if (options.rows > 0) row_counts = {options.rows};
+  const test::Input x(row_counts.back(), options.cols, 1.0F, rng);
+  std::printf("%-7s %-7s plain read %5.1f GB/s\n", variant.name.data(),
+              dtype_info(dtype).name.data(), read_speed(pool, w));
+  for (const int64_t rows : row_counts) {
+    check(variant, dtype, options.cols, rows);
+    // Many rows of x: fewer rows of weights, so that a run stays short.
+    WeightView part = w.view;
+    if (rows > 8) part.rows = std::max<int64_t>(64, n / rows * 4 / 64 * 64);
+    std::vector<float> out(static_cast<size_t>(rows * part.rows));
+    MatmulArgs job;
+    job.weight = part;
+    job.out = out.data();
+    job.out_stride = part.rows;
+    const ExecContext context{&pool, nullptr};
+    const ActivationView view = x.view(rows);
+    const double seconds = median_seconds(5, [&] { variant.fn(context, view, &job, 1); });
+    const double bytes = static_cast<double>(part.rows) * static_cast<double>(stride);
+    const double ops = 2.0 * static_cast<double>(rows * part.rows * options.cols);
+    std::printf("  rows %4lld  %7.1f GB/s  %8.1f Gop/s\n", static_cast<long long>(rows),
+                bytes / seconds * 1e-9, ops / seconds * 1e-9);
+  }
+}
+
+Options parse(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string flag = argv[i];
+    const std::string value = argv[i + 1];
+    if (flag == "--threads") options.threads = std::stoi(value);
+    if (flag == "--isa") options.isa = value;
+    if (flag == "--type") options.type = value;
+    if (flag == "--rows") options.rows = std::stoll(value);
+    if (flag == "--mib") options.mib = std::stoll(value);
+    if (flag == "--cols") options.cols = std::stoll(value);
+  }
+  return options;
+}
+
+}  // namespace
+}  // namespace hearth::kernels
+
+int main(int argc, char** argv) {
+  using namespace hearth;
+  using namespace hearth::kernels;
+  const Options options = parse(argc, argv);
+  ThreadPool pool(options.threads);
+  for (const test::Variant& variant : test::variants()) {
+    if (!options.isa.empty() && options.isa != variant.name) continue;
+    for (const DType dtype : test::kAllTypes)
+      if (options.type.empty() || options.type == dtype_info(dtype).name)
+        time_type(options, variant, dtype, pool);
+  }
+  return 0;
+}
