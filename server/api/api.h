@@ -58,9 +58,10 @@ struct ApiContext {
   OrderedJson template_tokens = OrderedJson::object();  // {"bos_token": "<s>", "eos_token": …}
   GenerationService& generations;
   ModelInfo model;
-  const auth::AccessPolicy* access = nullptr;  // null: everybody may do everything (tests)
-  std::function<HealthReport()> health;        // any thread; must not block
-  std::function<std::string()> metrics;        // Prometheus text; any thread; must not block
+  std::string system_fingerprint = "fp_hearth";  // names build and model in answers
+  const auth::AccessPolicy* access = nullptr;    // null: everybody may do everything (tests)
+  std::function<HealthReport()> health;          // any thread; must not block
+  std::function<std::string()> metrics;          // Prometheus text; any thread; must not block
   /// Takes http_requests_total{handler,method,status}, which the Api makes. Null: not counted.
   metrics::Registry* registry = nullptr;
   ApiLimits limits;

@@ -19,6 +19,12 @@ std::vector<size_t> borders(std::string_view pattern) {
 
 }  // namespace
 
+size_t count_characters(std::string_view text) {
+  // Every byte but 10xxxxxx begins a character.
+  return static_cast<size_t>(std::ranges::count_if(
+      text, [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0U) != 0x80U; }));
+}
+
 StopMatcher::StopMatcher(const std::vector<std::string>& stops) {
   for (const std::string& stop : stops) {
     if (!stop.empty()) automata_.push_back({.pattern = stop, .border = borders(stop)});
@@ -55,6 +61,7 @@ std::string TextStream::finish() {
 
 std::string TextStream::take(std::string_view text) {
   decoded_bytes_ += text.size();
+  decoded_characters_ += count_characters(text);
   if (stopped_) return {};
   for (const char byte : text) {
     held_ += byte;

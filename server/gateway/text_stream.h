@@ -12,6 +12,9 @@
 
 namespace hearth {
 
+/// The characters (code points) of valid UTF-8.
+size_t count_characters(std::string_view text);
+
 /// Finds the first of several strings in a text that arrives byte by byte. The first is the one
 /// that ends first; of those that end together, the longest. What is found does not depend on how
 /// the text was cut into pieces. Knuth, Morris, Pratt 1977, one automaton per string: constant
@@ -52,6 +55,8 @@ class TextStream {
   [[nodiscard]] bool stopped() const { return stopped_; }
   /// Bytes of text of all tokens so far, held ones included: where the next token's text begins.
   [[nodiscard]] size_t decoded_bytes() const { return decoded_bytes_; }
+  /// The same in characters.
+  [[nodiscard]] size_t decoded_characters() const { return decoded_characters_; }
   /// Bytes given out by push() and finish(). Once stopped(), the place of the cut.
   [[nodiscard]] size_t released_bytes() const { return released_bytes_; }
 
@@ -63,6 +68,7 @@ class TextStream {
   StopMatcher matcher_;
   std::string held_;  // decoded, not yet released
   size_t decoded_bytes_ = 0;
+  size_t decoded_characters_ = 0;
   size_t released_bytes_ = 0;
   bool stopped_ = false;
 };
