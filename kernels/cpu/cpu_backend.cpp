@@ -1,0 +1,99 @@
+#include "kernels/cpu/cpu_backend.h"
+
+#include <array>
+#include <string>
+
+#include "kernels/activation/silu_mul.h"
+#include "kernels/attention/attention.h"
+#include "kernels/cpu/cpu_features.h"
+#include "kernels/embedding/embed.h"
+#include "kernels/kv_store/kv_store.h"
+#include "kernels/matmul/matmul.h"
+#include "kernels/norm/rms_norm.h"
+#include "kernels/quant/quantize_rows.h"
+#include "kernels/rope/rope.h"
+
+namespace hearth::kernels {
+namespace {
+
+constexpr KernelTable ref_table() {
+  return {.name = "ref",
+          .embed = embed_ref,
+          .rms_norm = rms_norm_ref,
+          .quantize = quantize_ref,
+          .matmul_input = matmul_input,
+          .matmul = matmul_ref,
+          .rope_table = rope_table_ref,
+          .rope = rope_ref,
+          .kv_store = kv_store_ref,
+          .attention = attention_ref,
+          .silu_mul = silu_mul_ref};
+}
+
+#if defined(__x86_64__)
+constexpr KernelTable avx2_table() {
+  KernelTable table = ref_table();
+  table.name = "avx2";
+  table.rms_norm = rms_norm_avx2;
+  table.quantize = quantize_avx2;
+  table.matmul = matmul_avx2;
+  table.rope = rope_avx2;
+  table.kv_store = kv_store_avx2;
+  table.attention = attention_avx2;
+  table.silu_mul = silu_mul_avx2;
+  return table;
+}
+
+constexpr KernelTable avx512_table() {
+  KernelTable table = avx2_table();
+  table.name = "avx512";
+  table.rms_norm = rms_norm_avx512;
+  table.quantize = quantize_avx512;
+  table.matmul = matmul_avx512;
+  table.rope = rope_avx512;
+  table.attention = attention_avx512;
+  table.silu_mul = silu_mul_avx512;
+  return table;
+}
+#endif
+
+bool always() { return true; }
+
+struct Choice {
+  KernelTable table;
+  bool (*runs_here)();
+};
+
+// Best first.
+constexpr std::array kChoices = {
+#if defined(__x86_64__)
+    Choice{avx512_table(), cpu_has_avx512},
+    Choice{avx2_table(), cpu_has_avx2},
+#endif
+    Choice{ref_table(), always},
+};
+
+std::string choices_here() {
+  std::string list = "auto";
+  for (const Choice& choice : kChoices)
+    if (choice.runs_here()) list.append(", ").append(choice.table.name);
+  return list;
+}
+
+}  // namespace
+
+Result<const KernelTable*> select_cpu_kernels(std::string_view isa) {
+  const bool any = isa.empty() || isa == "auto";
+  bool known = false;
+  for (const Choice& choice : kChoices) {
+    if (!any && choice.table.name != isa) continue;
+    if (choice.runs_here()) return &choice.table;
+    known = true;
+  }
+  const char* reason = known ? "this CPU cannot run it" : "there is no such instruction set";
+  return fail(ErrorCode::kInvalidArgument,
+              "isa \"" + std::string(isa) + "\": " + reason + "; choose one of " + choices_here(),
+              "isa");
+}
+
+}  // namespace hearth::kernels
