@@ -83,13 +83,6 @@ static void fields(A& archive, T& e) {
   archive(e.message);
 }
 
-template <typename A, MaybeConst<Error> T>
-static void fields(A& archive, T& e) {
-  archive.enumeration(e.code, ErrorCode::kInternal);
-  archive(e.message);
-  archive(e.param);
-}
-
 template <typename A, MaybeConst<QueueTime> T>
 static void fields(A& archive, T& t) {
   archive(t.request);
@@ -107,32 +100,6 @@ static void fields(A& archive, T& s) {
   archive(s.generated_tokens);
   archive(s.preemptions);
   archive(s.cancelled);
-}
-
-/// DType is not contiguous, so the table of types decides.
-static void dtype_field(ipc::Encoder& archive, const DType& dtype) {
-  archive(static_cast<uint32_t>(dtype));
-}
-static void dtype_field(ipc::Decoder& archive, DType& dtype) {
-  uint32_t number = 0;
-  archive(number);
-  const DTypeInfo* info = find_dtype(number);
-  if (info == nullptr) archive.fail();
-  if (archive.ok()) dtype = info->dtype;
-}
-
-template <typename A, MaybeConst<MemoryPlan> T>
-static void fields(A& archive, T& p) {
-  archive(p.weights_bytes);
-  archive(p.kv_bytes);
-  archive(p.activation_bytes);
-  archive(p.context_tokens);
-  archive(p.parallel);
-  archive(p.page_tokens);
-  archive(p.kv_pages);
-  archive(p.vocab_size);
-  archive(p.trained_context);
-  dtype_field(archive, p.kv_type);
 }
 
 namespace ipc {
@@ -156,11 +123,17 @@ static void fields(A& /*archive*/, T& /*m*/) {}
 template <typename A, MaybeConst<Ready> T>
 static void fields(A& archive, T& m) {
   archive(m.pid);
-  archive(m.plan);
+  archive(m.context_tokens);
+  archive(m.vocab_size);
+  archive(m.page_tokens);
+  archive(m.kv_pages);
+  archive(m.kv_type);
+  archive(m.plan_line);
 }
 template <typename A, MaybeConst<LoadFailed> T>
 static void fields(A& archive, T& m) {
-  archive(m.error);
+  archive.enumeration(m.code, ErrorCode::kInternal);
+  archive(m.message);
 }
 template <typename A, MaybeConst<Events> T>
 static void fields(A& archive, T& m) {

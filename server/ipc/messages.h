@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "base/result.h"
-#include "engine/memory_plan.h"
 #include "engine/request.h"
 
 namespace hearth::ipc {
@@ -48,14 +47,22 @@ using Down = std::variant<Submit, Cancel, StopChoice, Shutdown>;
 
 // Up.
 
-/// The model is mapped and memory is planned.
+/// The model is mapped and memory is planned (engine/memory_plan.h has the plan itself).
 struct Ready {
   int32_t pid = 0;
-  MemoryPlan plan;
+  int32_t context_tokens = 0;  // most tokens of one sequence
+  int32_t vocab_size = 0;
+  int32_t page_tokens = 0;
+  int64_t kv_pages = 0;
+  std::string kv_type;    // "f16"
+  std::string plan_line;  // MemoryPlan::describe(), for the log
+  friend bool operator==(const Ready&, const Ready&) = default;
 };
 /// The model cannot be served; the worker ends with status 1.
 struct LoadFailed {
-  Error error;
+  ErrorCode code = ErrorCode::kInternal;
+  std::string message;  // one line
+  friend bool operator==(const LoadFailed&, const LoadFailed&) = default;
 };
 /// What one step produced, in order; the figures are for metrics. May hold no event at all.
 struct Events {

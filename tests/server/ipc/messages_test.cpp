@@ -73,35 +73,14 @@ TEST_CASE("every message down comes back as it was") {
 
 TEST_CASE("every message up comes back as it was") {
   const Stats stats{EngineStats{1, 2, 3, 4, 5, 6, 7, 8, 9}, 1ULL << 40, 12};
-  const auto events_back = decode_up(std::string_view(frame_of(Up(full_events()))).substr(4));
-  REQUIRE(events_back.has_value());
-  CHECK(std::get<Events>(*events_back) == full_events());
-
-  const std::string stats_frame = frame_of(Up(stats));
-  const auto stats_back = decode_up(std::string_view(stats_frame).substr(4));
-  REQUIRE(stats_back.has_value());
-  CHECK(std::get<Stats>(*stats_back) == stats);
-
-  Ready ready{1234, {}};
-  ready.plan.kv_bytes = 1ULL << 33;
-  ready.plan.context_tokens = 4096;
-  ready.plan.vocab_size = 32000;
-  ready.plan.kv_type = DType::kQ8_0;
-  const std::string ready_frame = frame_of(Up(ready));
-  const auto ready_back = decode_up(std::string_view(ready_frame).substr(4));
-  REQUIRE(ready_back.has_value());
-  CHECK(std::get<Ready>(*ready_back).pid == 1234);
-  CHECK(std::get<Ready>(*ready_back).plan.kv_bytes == 1ULL << 33);
-  CHECK(std::get<Ready>(*ready_back).plan.context_tokens == 4096);
-  CHECK(std::get<Ready>(*ready_back).plan.vocab_size == 32000);
-  CHECK(std::get<Ready>(*ready_back).plan.kv_type == DType::kQ8_0);
-
-  const std::string failed_frame =
-      frame_of(Up(LoadFailed{Error{ErrorCode::kMalformed, "bad file", "general.name"}}));
-  const auto failed_back = decode_up(std::string_view(failed_frame).substr(4));
-  REQUIRE(failed_back.has_value());
-  CHECK(std::get<LoadFailed>(*failed_back).error.message == "bad file");
-  CHECK(std::get<LoadFailed>(*failed_back).error.param == "general.name");
+  const Ready ready{1234, 4096, 32000, 16, 1LL << 33, "q8_0", "memory plan: …"};
+  const LoadFailed failed{ErrorCode::kMalformed, "x.gguf: general.name is 7, expected a string"};
+  for (const Up& message : {Up(ready), Up(failed), Up(full_events()), Up(stats)}) {
+    const std::string frame = frame_of(message);
+    const auto back = decode_up(std::string_view(frame).substr(4));
+    REQUIRE(back.has_value());
+    CHECK(*back == message);
+  }
 }
 
 TEST_CASE("floats keep their bits") {
@@ -129,7 +108,7 @@ TEST_CASE("a message cut at any byte, or with a byte too many, is refused") {
   CHECK(!decode_down(frame + '\0').has_value());
 }
 
-TEST_CASE("unknown types, enumerators, truth values and element types are refused") {
+TEST_CASE("unknown types, enumerators and truth values are refused") {
   CHECK(!decode_down(std::string("\x04", 1)).has_value());
   CHECK(!decode_up(std::string("\xff", 1)).has_value());
 
@@ -139,11 +118,6 @@ TEST_CASE("unknown types, enumerators, truth values and element types are refuse
   CHECK(decode_up(std::string_view(finish).substr(4)).has_value());
   finish[reason] = 3;
   CHECK(!decode_up(std::string_view(finish).substr(4)).has_value());
-
-  Ready ready;
-  std::string plan = frame_of(Up(ready));
-  plan[plan.size() - 4] = 99;  // kv_type is the last field
-  CHECK(!decode_up(std::string_view(plan).substr(4)).has_value());
 
   GenerateRequest request;
   std::string submit = frame_of(Down(Submit{request}));

@@ -1,0 +1,95 @@
+#include "server/worker/worker_options.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <charconv>
+#include <concepts>
+#include <filesystem>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace hearth {
+namespace {
+
+/// Every option with its name, once for both directions.
+template <typename Visitor, typename Options>
+void visit_options(Visitor&& visit, Options& options) {
+  visit("fd", options.fd);
+  visit("index", options.index);
+  visit("cpus", options.cpus);
+  visit("log-level", options.log_level);
+  visit("model", options.engine.model);
+  visit("isa", options.engine.isa);
+  visit("threads", options.engine.threads);
+  visit("context", options.engine.context_tokens);
+  visit("parallel", options.engine.parallel);
+  visit("kv-type", options.engine.kv_type);
+  visit("step-tokens", options.engine.step_tokens);
+  visit("prefill-chunk", options.engine.prefill_chunk);
+  visit("memory-limit", options.engine.memory_limit_bytes);
+}
+
+std::string format(const std::integral auto& value) { return std::to_string(value); }
+std::string format(const std::string& value) { return value; }
+std::string format(const std::filesystem::path& value) { return value.string(); }
+std::string format(const CpuList& value) { return format_cpu_list(value); }
+std::string format(const DType& value) { return std::string(dtype_info(value).name); }
+
+bool parse(std::string_view text, std::integral auto& value) {
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+  return parsed.ec == std::errc() && parsed.ptr == text.data() + text.size();
+}
+bool parse(std::string_view text, std::string& value) {
+  value = text;
+  return true;
+}
+bool parse(std::string_view text, std::filesystem::path& value) {
+  value = text;
+  return !text.empty();
+}
+bool parse(std::string_view text, CpuList& value) {
+  auto cpus = parse_cpu_list(text);
+  if (cpus.has_value()) value = std::move(*cpus);
+  return cpus.has_value();
+}
+bool parse(std::string_view text, DType& value) {
+  const DTypeInfo* info = find_dtype(text);
+  if (info != nullptr) value = info->dtype;
+  return info != nullptr;
+}
+
+}  // namespace
+
+std::vector<std::string> format_worker_arguments(const WorkerOptions& options) {
+  std::vector<std::string> arguments;
+  visit_options(
+      [&arguments](const char* name, const auto& value) {
+        arguments.push_back(fmt::format("--{}={}", name, format(value)));
+      },
+      options);
+  return arguments;
+}
+
+Result<WorkerOptions> parse_worker_arguments(std::span<char* const> arguments) {
+  WorkerOptions options;
+  for (const std::string_view argument : arguments) {
+    const size_t equals = argument.find('=');
+    bool accepted = false;
+    if (argument.starts_with("--") && equals != std::string_view::npos) {
+      const std::string_view wanted = argument.substr(2, equals - 2);
+      visit_options(
+          [&](const char* name, auto& value) {
+            if (wanted == name) accepted = parse(argument.substr(equals + 1), value);
+          },
+          options);
+    }
+    if (!accepted) {
+      return fail(ErrorCode::kInvalidArgument,
+                  fmt::format("worker: '{}' is not an option with a valid value", argument));
+    }
+  }
+  return options;
+}
+
+}  // namespace hearth
