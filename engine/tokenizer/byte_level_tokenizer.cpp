@@ -62,12 +62,15 @@ ByteLevelTokenizer::ByteLevelTokenizer(Vocabulary loaded, MergeTable merges,
 
 void ByteLevelTokenizer::warn_of_missing_bytes() const {
   if (vocabulary().unknown()) return;
-  const auto missing = std::ranges::count_if(
-      merges_.byte_ids(), [this](int32_t id) { return !vocabulary().contains(id); });
+  size_t missing = 0;
+  for (size_t byte = 0; byte < 256; ++byte) {
+    const bool in_utf8 = byte != 0xC0 && byte != 0xC1 && byte < 0xF5;
+    if (in_utf8 && !vocabulary().contains(merges_.byte_ids()[byte])) ++missing;
+  }
   if (missing > 0) {
     spdlog::warn(
-        "tokenizer.ggml.tokens: {} of 256 bytes have no token and there is no unknown token: "
-        "they are left out of prompts",
+        "tokenizer.ggml.tokens: {} of the bytes that a text may have are no tokens and there is no "
+        "unknown token: they are left out of prompts",
         missing);
   }
 }

@@ -47,8 +47,8 @@ class SymbolMerger {
       const Candidate best = heap_.back();
       heap_.pop_back();
       if (!apply(best)) continue;
-      const auto left = static_cast<int32_t>(best.left);
-      if (consider(symbols[best.left].prev, find_merge)) {
+      const auto left = static_cast<int32_t>(best.left());
+      if (consider(symbols[best.left()].prev, find_merge)) {
         std::ranges::push_heap(heap_, Candidate::after);
       }
       if (consider(left, find_merge)) std::ranges::push_heap(heap_, Candidate::after);
@@ -57,13 +57,11 @@ class SymbolMerger {
 
  private:
   struct Candidate {
-    uint32_t rank;
-    uint32_t left;    // index of the left symbol
+    uint64_t key;     // rank, then index of the left symbol: one comparison orders both
     uint32_t length;  // of both together, when this was found
     int32_t id;
-    static bool after(const Candidate& a, const Candidate& b) {
-      return a.rank != b.rank ? a.rank > b.rank : a.left > b.left;
-    }
+    [[nodiscard]] uint32_t left() const { return static_cast<uint32_t>(key); }
+    static bool after(const Candidate& a, const Candidate& b) { return a.key > b.key; }
   };
 
   /// Appends the merge of symbols[left] and its right neighbour to heap_, if there is one.
@@ -75,14 +73,15 @@ class SymbolMerger {
     const Symbol& b = symbols[static_cast<size_t>(a.next)];
     const Merge merge = find_merge(a, b);
     if (merge.rank == Merge::kNone) return false;
-    heap_.push_back({merge.rank, static_cast<uint32_t>(left), a.length + b.length, merge.id});
+    const uint64_t key = (uint64_t{merge.rank} << 32) | static_cast<uint32_t>(left);
+    heap_.push_back({key, a.length + b.length, merge.id});
     return true;
   }
 
   /// False if one of the two has changed since. A symbol keeps its begin, and grows only by taking
   /// in its right neighbour: the pair is the same if both are there and the length still is.
   bool apply(const Candidate& candidate) {
-    Symbol& left = symbols[candidate.left];
+    Symbol& left = symbols[candidate.left()];
     if (left.length == 0 || left.next < 0) return false;
     Symbol& right = symbols[static_cast<size_t>(left.next)];
     if (left.length + right.length != candidate.length) return false;
@@ -90,7 +89,7 @@ class SymbolMerger {
     left.id = candidate.id;
     left.next = right.next;
     if (right.next >= 0) {
-      symbols[static_cast<size_t>(right.next)].prev = static_cast<int32_t>(candidate.left);
+      symbols[static_cast<size_t>(right.next)].prev = static_cast<int32_t>(candidate.left());
     }
     right.length = 0;
     return true;
