@@ -4,10 +4,8 @@
 #include <openssl/sha.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <system_error>
+
+#include "base/read_file.h"
 
 namespace hearth::auth {
 namespace {
@@ -28,23 +26,6 @@ std::string_view trim(std::string_view text) {
   const size_t first = text.find_first_not_of(kBlanks);
   if (first == std::string_view::npos) return {};
   return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
-}
-
-Result<std::string> read_file(const std::string& path) {
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  std::string text(kMaxFileBytes + 1, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  const auto got = static_cast<size_t>(std::max<std::streamsize>(file.gcount(), 0));
-  if (!file.eof() && got <= kMaxFileBytes) {
-    const std::string why = errno != 0 ? std::generic_category().message(errno) : "read error";
-    return fail(ErrorCode::kIo, "cannot read the key file '" + path + "': " + why, "api_key_file");
-  }
-  if (got > kMaxFileBytes)
-    return fail(ErrorCode::kTooLarge, "the key file '" + path + "' is larger than 1 MiB",
-                "api_key_file");
-  text.resize(got);
-  return text;
 }
 
 }  // namespace
@@ -90,7 +71,8 @@ Status KeyTable::add(std::string_view key, std::string_view name, const std::str
 }
 
 Status KeyTable::add_file(const std::string& path) {
-  HEARTH_ASSIGN_OR_RETURN(std::string text, read_file(path));
+  HEARTH_ASSIGN_OR_RETURN(const std::string text,
+                          read_small_file(path, kMaxFileBytes, "api_key_file"));
   size_t number = 0;
   size_t found = 0;
   for (std::string_view rest = text; !rest.empty();) {

@@ -26,6 +26,8 @@ struct GpuLayers {
 /// Values as read; the table holds defaults, ranges and help. Get one from
 /// parse_serve_options() or default_serve_options(), not by hand: the members start empty.
 struct ServeOptions {
+  std::string config;  // the file that was read; empty: none
+
   // [model]
   std::string model;          // path of a GGUF file; empty: the built-in model
   std::string model_name;     // id in /v1/models; empty: from the file
@@ -75,7 +77,8 @@ struct ServeCommandLine {
   ServeOptions options;
   bool help = false;  // --help was given; options are the defaults
   /// Where each option that is not at its default came from: flag -> "--port",
-  /// "HEARTH_PORT", "hearth.toml:4". For the start-up log and for later messages.
+  /// "HEARTH_PORT", "hearth.toml:4". For the start-up log and for later messages. No values:
+  /// some are secret.
   std::map<std::string, std::string> origins;
 };
 
