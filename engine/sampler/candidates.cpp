@@ -1,9 +1,14 @@
 #include "engine/sampler/candidates.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
+#include <iterator>
+#include <numeric>
 
 #include "base/check.h"
+#include "base/checked_math.h"
 #include "engine/sampler/vector_math.h"
 
 namespace hearth {
@@ -12,8 +17,6 @@ namespace {
 __extension__ using Uint128 = unsigned __int128;
 
 constexpr float kMassOne = 0x1p44F;
-// Most draws look at sums of chunks and at one chunk's tokens.
-constexpr size_t kChunkTokens = 1024;
 // Up to here a heap beats selecting from a copy of the whole vocabulary.
 constexpr int32_t kHeapTopK = 1024;
 
@@ -21,7 +24,7 @@ bool likelier(const Candidate& a, const Candidate& b) {
   return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
 }
 
-float scaled(float logit, float max, float temperature) { return (logit - max) / temperature; }
+uint64_t mass_of(float exp) { return static_cast<uint64_t>(exp * kMassOne); }
 
 uint64_t total_mass(std::span<const Candidate> candidates) {
   uint64_t sum = 0;
@@ -51,50 +54,92 @@ Candidate kth_largest(std::span<const float> logits, size_t k, std::vector<Candi
   return scratch.front();
 }
 
-/// The last candidate, in the order of `better`, of the shortest prefix whose mass reaches
-/// `target`. Halves the range that holds it by selection, so nothing is sorted but a short rest.
-template <typename Better>
-Candidate last_of_prefix(std::vector<Candidate>& scratch, uint64_t target, Better better) {
-  constexpr ptrdiff_t kShort = 64;
-  auto begin = scratch.begin();
-  auto end = scratch.end();
-  while (end - begin > kShort) {
-    const auto middle = begin + (end - begin) / 2;
-    std::nth_element(begin, middle, end, better);
-    const uint64_t left = total_mass({begin, middle});
-    if (left >= target) {
-      end = middle;
-    } else {
-      target -= left;
-      begin = middle;
-    }
+/// Calls visit(token, mass) for all tokens of a vocabulary in order.
+template <typename Visit>
+void visit_masses(std::span<const float> logits, float max, float temperature, Visit visit) {
+  std::array<float, kChunk> exps;
+  for (size_t begin = 0; begin < logits.size(); begin += kChunk) {
+    const auto chunk = logits.subspan(begin, std::min(kChunk, logits.size() - begin));
+    exp_chunk(chunk, max, temperature, exps);
+    for (size_t i = 0; i < chunk.size(); ++i) visit(begin + i, mass_of(exps[i]));
   }
-  std::sort(begin, end, better);
-  for (; begin + 1 < end; ++begin) {
-    if (begin->mass >= target) break;
-    target -= begin->mass;
-  }
-  return *begin;
 }
 
-/// Keeps the shortest prefix, in the order of `better`, of at least `share` of the mass.
-template <typename Better>
-void keep_prefix(std::vector<Candidate>& candidates, double share, std::vector<Candidate>& scratch,
-                 Better better) {
+/// Keys of a prefix order: smaller is better, ties to lower ids.
+struct KeyedOrder {
+  float (*key)(const Candidate&, float);
+  float argument;
+
+  float operator()(const Candidate& c) const { return key(c, argument); }
+  bool better(const Candidate& a, const Candidate& b) const {
+    const float key_a = (*this)(a);
+    const float key_b = (*this)(b);
+    return key_a < key_b || (key_a == key_b && a.token < b.token);
+  }
+};
+
+/// Fills `selected` with candidates among which the prefix that reaches `target` ends, and lowers
+/// `target` by the mass of all better ones. Keys are not negative, so they order as their bits do,
+/// and the upper bits are buckets: 32 to an octave, which few of a large vocabulary share.
+void select_bucket(std::span<const Candidate> candidates, const KeyedOrder& order, uint64_t& target,
+                   CandidateScratch& scratch) {
+  constexpr int kShift = 18;
+  constexpr size_t kBuckets = 1 << (31 - kShift);
+  const auto bucket_of = [&](const Candidate& c) {
+    return std::bit_cast<uint32_t>(std::fabs(order(c))) >> kShift;
+  };
+  scratch.masses.assign(kBuckets, 0);
+  for (const Candidate& c : candidates) scratch.masses[bucket_of(c)] += c.mass;
+  uint32_t bucket = 0;
+  while (scratch.masses[bucket] < target) target -= scratch.masses[bucket++];
+  std::ranges::copy_if(candidates, std::back_inserter(scratch.candidates),
+                       [&](const Candidate& c) { return bucket_of(c) == bucket; });
+}
+
+/// The last candidate of the shortest prefix whose mass reaches `target`, which is at most that of
+/// all. Halves the range that holds it by selection: nothing is sorted but a short rest.
+Candidate last_of_prefix(std::span<Candidate> range, uint64_t target, const KeyedOrder& order) {
+  constexpr size_t kShort = 64;
+  const auto better = [&](const Candidate& a, const Candidate& b) { return order.better(a, b); };
+  while (range.size() > kShort) {
+    const size_t middle = range.size() / 2;
+    std::nth_element(range.begin(), range.begin() + static_cast<ptrdiff_t>(middle), range.end(),
+                     better);
+    const uint64_t left = total_mass(range.first(middle));
+    if (left >= target) {
+      range = range.first(middle);
+    } else {
+      target -= left;
+      range = range.subspan(middle);
+    }
+  }
+  std::sort(range.begin(), range.end(), better);
+  size_t last = 0;
+  for (; last + 1 < range.size() && range[last].mass < target; ++last) target -= range[last].mass;
+  return range[last];
+}
+
+/// Keeps the shortest prefix of at least `share` of the mass.
+void keep_prefix(std::vector<Candidate>& candidates, double share, const KeyedOrder& order,
+                 CandidateScratch& scratch) {
+  // Below this many, buckets cost more than they save.
+  constexpr size_t kFew = 2048;
   const uint64_t total = total_mass(candidates);
   const double wanted = std::ceil(share * static_cast<double>(total));
   // A total above 2^53 is rounded; the share never asks for more than there is, nor for nothing.
-  const uint64_t target = wanted >= static_cast<double>(total)
-                              ? total
-                              : std::max<uint64_t>(1, static_cast<uint64_t>(wanted));
-  scratch.assign(candidates.begin(), candidates.end());
-  const Candidate last = last_of_prefix(scratch, target, better);
-  std::erase_if(candidates, [&](const Candidate& c) { return better(last, c); });
+  uint64_t target = wanted >= static_cast<double>(total)
+                        ? total
+                        : std::max<uint64_t>(1, static_cast<uint64_t>(wanted));
+  scratch.candidates.clear();
+  if (candidates.size() > kFew)
+    select_bucket(candidates, order, target, scratch);
+  else
+    scratch.candidates.assign(candidates.begin(), candidates.end());
+  const Candidate last = last_of_prefix(scratch.candidates, target, order);
+  std::erase_if(candidates, [&](const Candidate& c) { return order.better(last, c); });
 }
 
 }  // namespace
-
-uint64_t mass_of(float logit) { return static_cast<uint64_t>(exp_nonpositive(logit) * kMassOne); }
 
 uint64_t scale_to(uint64_t bits, uint64_t total) {
   return static_cast<uint64_t>(static_cast<Uint128>(bits) * total >> 64);
@@ -103,41 +148,36 @@ uint64_t scale_to(uint64_t bits, uint64_t total) {
 void gather_all(std::span<const float> logits, float max, float temperature,
                 std::vector<Candidate>& out) {
   out.clear();
-  for (size_t i = 0; i < logits.size(); ++i) {
-    const float logit = scaled(logits[i], max, temperature);
-    const uint64_t mass = mass_of(logit);
-    if (mass > 0) out.push_back({logit, static_cast<int32_t>(i), mass});
-  }
+  visit_masses(logits, max, temperature, [&](size_t i, uint64_t mass) {
+    if (mass > 0) out.push_back({(logits[i] - max) / temperature, static_cast<int32_t>(i), mass});
+  });
 }
 
 void gather_top_k(std::span<const float> logits, float max, float temperature, int32_t k,
-                  std::vector<Candidate>& out, std::vector<Candidate>& scratch) {
+                  std::vector<Candidate>& out, CandidateScratch& scratch) {
   HEARTH_CHECK(k > 0 && static_cast<size_t>(k) <= logits.size(), "top_k");
-  const Candidate last = kth_largest(logits, static_cast<size_t>(k), scratch);
+  const Candidate last = kth_largest(logits, static_cast<size_t>(k), scratch.candidates);
   out.clear();
   for (size_t i = 0; i < logits.size(); ++i) {
     if (logits[i] < last.logit) continue;
     if (logits[i] == last.logit && static_cast<int32_t>(i) > last.token) continue;
-    const float logit = scaled(logits[i], max, temperature);
-    const uint64_t mass = mass_of(logit);
+    const float logit = (logits[i] - max) / temperature;
+    const uint64_t mass = mass_of(exp_nonpositive(logit));
     if (mass > 0) out.push_back({logit, static_cast<int32_t>(i), mass});
   }
 }
 
-void keep_typical(std::vector<Candidate>& candidates, double typical_p,
-                  std::vector<Candidate>& scratch) {
+void keep_typical(std::vector<Candidate>& candidates, double typical_p, CandidateScratch& scratch) {
   double weighted = 0.0;
   for (const Candidate& c : candidates) weighted += static_cast<double>(c.mass) * c.logit;
   const double mean = weighted / static_cast<double>(total_mass(candidates));
-  keep_prefix(candidates, typical_p, scratch, [mean](const Candidate& a, const Candidate& b) {
-    const double distance_a = std::fabs(a.logit - mean);
-    const double distance_b = std::fabs(b.logit - mean);
-    return distance_a < distance_b || (distance_a == distance_b && a.token < b.token);
-  });
+  const auto distance = [](const Candidate& c, float from) { return std::fabs(c.logit - from); };
+  keep_prefix(candidates, typical_p, {distance, static_cast<float>(mean)}, scratch);
 }
 
-void keep_top_p(std::vector<Candidate>& candidates, double top_p, std::vector<Candidate>& scratch) {
-  keep_prefix(candidates, top_p, scratch, likelier);
+void keep_top_p(std::vector<Candidate>& candidates, double top_p, CandidateScratch& scratch) {
+  const auto below_best = [](const Candidate& c, float) { return -c.logit; };
+  keep_prefix(candidates, top_p, {below_best, 0.0F}, scratch);
 }
 
 void keep_min_p(std::vector<Candidate>& candidates, double min_p) {
@@ -158,29 +198,23 @@ int32_t draw_candidate(std::span<const Candidate> candidates, uint64_t bits) {
 }
 
 int32_t draw_from_all(std::span<const float> logits, float max, float temperature, uint64_t bits,
-                      std::vector<uint64_t>& chunk_masses) {
-  const auto chunk_at = [&](size_t begin) {
-    return logits.subspan(begin, std::min(kChunkTokens, logits.size() - begin));
-  };
-  chunk_masses.clear();
-  uint64_t total = 0;
-  for (size_t begin = 0; begin < logits.size(); begin += kChunkTokens) {
-    uint64_t sum = 0;
-    for (const float logit : chunk_at(begin)) sum += mass_of(scaled(logit, max, temperature));
-    chunk_masses.push_back(sum);
-    total += sum;
-  }
-  uint64_t place = scale_to(bits, total);
+                      CandidateScratch& scratch) {
+  auto& sums = scratch.masses;  // of chunks
+  sums.assign(ceil_div(logits.size(), kChunk), 0);
+  visit_masses(logits, max, temperature,
+               [&](size_t i, uint64_t mass) { sums[i / kChunk] += mass; });
+  uint64_t place = scale_to(bits, std::accumulate(sums.begin(), sums.end(), uint64_t{0}));
   size_t chunk = 0;
-  while (place >= chunk_masses[chunk]) place -= chunk_masses[chunk++];
-  size_t token = chunk * kChunkTokens;
-  for (const float logit : chunk_at(token)) {
-    const uint64_t mass = mass_of(scaled(logit, max, temperature));
-    if (place < mass) return static_cast<int32_t>(token);
-    place -= mass;
-    ++token;
-  }
-  check_failed(__FILE__, __LINE__, "place < total", "the masses changed while drawing");
+  while (place >= sums[chunk]) place -= sums[chunk++];
+  const size_t begin = chunk * kChunk;
+  int32_t token = -1;
+  visit_masses(logits.subspan(begin, std::min(kChunk, logits.size() - begin)), max, temperature,
+               [&](size_t i, uint64_t mass) {
+                 if (token < 0 && place < mass) token = static_cast<int32_t>(begin + i);
+                 if (token < 0) place -= mass;
+               });
+  HEARTH_CHECK(token >= 0, "the masses changed while drawing");
+  return token;
 }
 
 }  // namespace hearth

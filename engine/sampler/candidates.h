@@ -19,8 +19,11 @@ struct Candidate {
 /// Vocabularies are smaller, so that the sum of all masses fits 64 bits.
 constexpr int32_t kMaxSamplerVocab = 1 << 20;
 
-/// exp(logit) in units of 2^-44; `logit` is at most 0.
-uint64_t mass_of(float logit);
+/// Memory of the functions below between calls; its contents mean nothing.
+struct CandidateScratch {
+  std::vector<Candidate> candidates;
+  std::vector<uint64_t> masses;
+};
 
 /// Bits scaled to [0, total): the place of a draw on the line of masses. total > 0.
 uint64_t scale_to(uint64_t bits, uint64_t total);
@@ -32,18 +35,17 @@ void gather_all(std::span<const float> logits, float max, float temperature,
 /// The `k` > 0 tokens of largest logit, ties to lower ids, without those of mass 0, in order of
 /// ids.
 void gather_top_k(std::span<const float> logits, float max, float temperature, int32_t k,
-                  std::vector<Candidate>& out, std::vector<Candidate>& scratch);
+                  std::vector<Candidate>& out, CandidateScratch& scratch);
 
 // Truncations, in place. Order of ids is kept; at least one candidate stays.
 
 /// The fewest candidates nearest to the entropy whose mass reaches `typical_p` of the total
 /// (Meister et al. 2022). Since information is (log of the sum) - logit, its distance from the
 /// entropy is the distance of the logit from the mean logit.
-void keep_typical(std::vector<Candidate>& candidates, double typical_p,
-                  std::vector<Candidate>& scratch);
+void keep_typical(std::vector<Candidate>& candidates, double typical_p, CandidateScratch& scratch);
 
 /// The fewest likeliest candidates whose mass reaches `top_p` of the total.
-void keep_top_p(std::vector<Candidate>& candidates, double top_p, std::vector<Candidate>& scratch);
+void keep_top_p(std::vector<Candidate>& candidates, double top_p, CandidateScratch& scratch);
 
 /// Candidates of at least `min_p` times the mass of the likeliest.
 void keep_min_p(std::vector<Candidate>& candidates, double min_p);
@@ -53,6 +55,6 @@ int32_t draw_candidate(std::span<const Candidate> candidates, uint64_t bits);
 
 /// The same over the whole vocabulary, without making candidates.
 int32_t draw_from_all(std::span<const float> logits, float max, float temperature, uint64_t bits,
-                      std::vector<uint64_t>& chunk_masses);
+                      CandidateScratch& scratch);
 
 }  // namespace hearth

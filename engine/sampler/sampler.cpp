@@ -67,7 +67,7 @@ int32_t Sampler::choose(std::span<const float> logits, int64_t position,
   const uint64_t bits =
       sampling_bits(params_.seed, static_cast<uint32_t>(choice_), static_cast<uint64_t>(position));
   if (has_filter()) return draw_filtered(logits, max, bits, workspace);
-  return draw_from_all(logits, max, params_.temperature, bits, workspace.chunk_masses_);
+  return draw_from_all(logits, max, params_.temperature, bits, workspace.scratch_);
 }
 
 bool Sampler::has_filter() const {

@@ -55,10 +55,9 @@ class SamplerWorkspace {
 
  private:
   friend class Sampler;
-  std::vector<uint64_t> chunk_masses_;  // of a draw from the whole vocabulary
-  std::vector<Candidate> candidates_;   // what the filters have left, in order of ids
-  std::vector<Candidate> scratch_;      // for selections
-  std::vector<TokenLogit> saved_;       // the model's logits of tokens with a bias or a penalty
+  std::vector<Candidate> candidates_;  // what the filters have left, in order of ids
+  CandidateScratch scratch_;
+  std::vector<TokenLogit> saved_;  // the model's logits of tokens with a bias or a penalty
 };
 
 /// Sampling state of one choice: penalties' counts. Everything else is a pure function, so a

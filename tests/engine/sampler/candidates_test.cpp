@@ -16,7 +16,7 @@ using reference::random_logits;
 /// The candidates that our filters leave, in the order that Sampler applies them.
 std::vector<Candidate> filter(const std::vector<float>& logits, const SamplingParams& params) {
   std::vector<Candidate> out;
-  std::vector<Candidate> scratch;
+  CandidateScratch scratch;
   const float max = max_of(logits);
   if (params.top_k > 0)
     gather_top_k(logits, max, params.temperature, params.top_k, out, scratch);
@@ -102,7 +102,7 @@ TEST_CASE("top_k keeps lower ids of equal logits, by heap and by selection") {
     std::vector<float> logits(5000, 1.0F);
     logits[4999] = 2.0F;
     std::vector<Candidate> out;
-    std::vector<Candidate> scratch;
+    CandidateScratch scratch;
     gather_top_k(logits, 2.0F, 1.0F, k, out, scratch);
     REQUIRE(out.size() == static_cast<size_t>(k));
     CHECK(out.back().token == 4999);
@@ -138,13 +138,13 @@ TEST_CASE("drawing from all tokens equals drawing from all as candidates") {
   const std::vector<float> logits = random_logits(9, 5000);
   const float max = max_of(logits);
   std::vector<Candidate> all;
-  std::vector<uint64_t> chunks;
+  CandidateScratch scratch;
   gather_all(logits, max, 0.8F, all);
   for (uint64_t i = 0; i < 300; ++i) {
     const uint64_t bits = i * 0x9E3779B97F4A7C15U;
-    CHECK(draw_from_all(logits, max, 0.8F, bits, chunks) == draw_candidate(all, bits));
+    CHECK(draw_from_all(logits, max, 0.8F, bits, scratch) == draw_candidate(all, bits));
   }
-  CHECK(draw_from_all(logits, max, 0.8F, UINT64_MAX, chunks) == draw_candidate(all, UINT64_MAX));
+  CHECK(draw_from_all(logits, max, 0.8F, UINT64_MAX, scratch) == draw_candidate(all, UINT64_MAX));
 }
 
 }  // namespace hearth
