@@ -33,6 +33,10 @@ struct Avx2 {
   HEARTH_HOST_DEVICE static void store_int(void* p, I v) {
     _mm256_storeu_si256(static_cast<__m256i*>(p), v);
   }
+  HEARTH_HOST_DEVICE static void store64(uint8_t* p, __m256i first, __m256i second) {
+    store_int(p, first);
+    store_int(p + 32, second);
+  }
   HEARTH_HOST_DEVICE static I set1(int32_t v) { return _mm256_set1_epi32(v); }
   HEARTH_HOST_DEVICE static I add_int(I a, I b) { return _mm256_add_epi32(a, b); }
 

@@ -1,5 +1,6 @@
 #include "kernels/matmul/matmul.h"
 #include "kernels/matmul/simd_matmul.h"
+#include "kernels/matmul/unpack_avx512.h"
 
 namespace hearth::kernels {
 namespace {
@@ -29,6 +30,13 @@ struct Avx512 {
   HEARTH_HOST_DEVICE static I zero_int() { return _mm512_setzero_si512(); }
   HEARTH_HOST_DEVICE static I load_int(const void* p) { return _mm512_loadu_si512(p); }
   HEARTH_HOST_DEVICE static void store_int(void* p, I v) { _mm512_storeu_si512(p, v); }
+  HEARTH_HOST_DEVICE static void store64(uint8_t* p, __m256i first, __m256i second) {
+    store_int(p, _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1));
+  }
+  template <typename Block>
+  HEARTH_HOST_DEVICE static void unpack_full(const Block* blocks, simd::Chunk& chunk) {
+    simd::unpack_full_avx512(blocks, chunk);
+  }
   HEARTH_HOST_DEVICE static I set1(int32_t v) { return _mm512_set1_epi32(v); }
   HEARTH_HOST_DEVICE static I add_int(I a, I b) { return _mm512_add_epi32(a, b); }
 

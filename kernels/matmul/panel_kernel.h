@@ -38,9 +38,9 @@ void fill_panel(const QuantizedTask& task, int64_t o, int tile, int64_t g0, int 
         reinterpret_cast<const Block*>(task.weight + static_cast<size_t>(row) * task.row_bytes) +
         g0 / (kBlockSize<Block> / 32);
     if (groups == kChunkGroups) {
-      unpack_chunk<Isa::kSignedWide>(blocks, kChunkGroups, chunks[i]);
+      unpack_chunk<Isa>(blocks, kChunkGroups, chunks[i]);
     } else {
-      unpack_chunk<Isa::kSignedWide>(blocks, groups, chunks[i]);
+      unpack_chunk<Isa>(blocks, groups, chunks[i]);
     }
   }
   transpose_words<Isa>(chunks[0].q, sizeof(Chunk), kChunkValues / 4, panel.q);

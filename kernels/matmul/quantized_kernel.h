@@ -183,7 +183,7 @@ void dot_rows(const QuantizedTask& task, int64_t r0, int64_t begin, int64_t end)
                                                                            task.row_bytes);
         int g = 0;
         for (; g + kChunkGroups <= count; g += kChunkGroups) {
-          unpack_chunk<Isa::kSignedWide>(row + (segment + g) / kBlockGroups, kChunkGroups, chunk);
+          unpack_chunk<Isa>(row + (segment + g) / kBlockGroups, kChunkGroups, chunk);
           for (int r = 0; r < kRows; ++r) {
             const int64_t at = (r0 + r) * groups + segment + g;
             chunk_terms<Block, Isa>(chunk, task.x->q + at * 32, task.x->sum16 + at * 2,
@@ -191,7 +191,7 @@ void dot_rows(const QuantizedTask& task, int64_t r0, int64_t begin, int64_t end)
           }
         }
         if (g < count) {
-          unpack_chunk<Isa::kSignedWide>(row + (segment + g) / kBlockGroups, count - g, chunk);
+          unpack_chunk<Isa>(row + (segment + g) / kBlockGroups, count - g, chunk);
           for (int r = 0; r < kRows; ++r)
             chunk_terms<Block, Isa>(chunk, tail[r].q, tail[r].sum16, terms[r][i] + g);
         }

@@ -158,76 +158,79 @@ HEARTH_HOST_DEVICE __m128i scales_iq4xs(const BlockIQ4_XS& block) {
                       _mm_set1_epi8(32));
 }
 
-// unpack_bytes<kSignedWide>(block, first): the block's values as bytes of Form, in order; and
-// unpack_scales(block, chunk, g): its scales from group g of the chunk on.
+// group_bytes<Isa>(block): the values of a block of 32 as bytes of Form, in order.
 
-template <bool kSignedWide>
-HEARTH_HOST_DEVICE void unpack_bytes(const BlockQ4_0& block, uint8_t* q) {
-  store32(q, paired_nibbles(block.qs));
+template <typename Isa>
+HEARTH_HOST_DEVICE __m256i group_bytes(const BlockQ4_0& block) {
+  return paired_nibbles(block.qs);
 }
-template <bool kSignedWide>
-HEARTH_HOST_DEVICE void unpack_bytes(const BlockQ4_1& block, uint8_t* q) {
-  store32(q, paired_nibbles(block.qs));
+template <typename Isa>
+HEARTH_HOST_DEVICE __m256i group_bytes(const BlockQ4_1& block) {
+  return paired_nibbles(block.qs);
 }
-template <bool kSignedWide>
-HEARTH_HOST_DEVICE void unpack_bytes(const BlockQ5_0& block, uint8_t* q) {
-  store32(q, _mm256_or_si256(paired_nibbles(block.qs), fifth_bits(block.qh)));
+template <typename Isa>
+HEARTH_HOST_DEVICE __m256i group_bytes(const BlockQ5_0& block) {
+  return _mm256_or_si256(paired_nibbles(block.qs), fifth_bits(block.qh));
 }
-template <bool kSignedWide>
-HEARTH_HOST_DEVICE void unpack_bytes(const BlockQ5_1& block, uint8_t* q) {
-  store32(q, _mm256_or_si256(paired_nibbles(block.qs), fifth_bits(block.qh)));
+template <typename Isa>
+HEARTH_HOST_DEVICE __m256i group_bytes(const BlockQ5_1& block) {
+  return _mm256_or_si256(paired_nibbles(block.qs), fifth_bits(block.qh));
 }
-template <bool kSignedWide>
-HEARTH_HOST_DEVICE void unpack_bytes(const BlockQ8_0& block, uint8_t* q) {
+template <typename Isa>
+HEARTH_HOST_DEVICE __m256i group_bytes(const BlockQ8_0& block) {
   const __m256i values = load32(block.qs);
-  store32(q, kSignedWide ? values : _mm256_xor_si256(values, _mm256_set1_epi8(-128)));
+  return Isa::kSignedWide ? values : _mm256_xor_si256(values, _mm256_set1_epi8(-128));
 }
-template <bool kSignedWide>
-HEARTH_HOST_DEVICE void unpack_bytes(const BlockIQ4_NL& block, uint8_t* q) {
-  store32(q, iq4_values<kSignedWide>(paired_nibbles(block.qs)));
+template <typename Isa>
+HEARTH_HOST_DEVICE __m256i group_bytes(const BlockIQ4_NL& block) {
+  return iq4_values<Isa::kSignedWide>(paired_nibbles(block.qs));
 }
-template <bool kSignedWide>
+
+// unpack_bytes<Isa>(block, q): all of a block of 256. Isa::store64 writes two groups at once: bytes
+// that are read back as one vector must have been written as one, or the read waits for the cache.
+
+template <typename Isa>
 HEARTH_HOST_DEVICE void unpack_bytes(const BlockIQ4_XS& block, uint8_t* q) {
-  for (int g = 0; g < 8; ++g)
-    store32(q + 32 * g, iq4_values<kSignedWide>(paired_nibbles(block.qs + 16 * g)));
+  for (int g = 0; g < 8; g += 2)
+    Isa::store64(q + 32 * g, iq4_values<Isa::kSignedWide>(paired_nibbles(block.qs + 16 * g)),
+                 iq4_values<Isa::kSignedWide>(paired_nibbles(block.qs + 16 * g + 16)));
 }
-template <bool kSignedWide>
+template <typename Isa>
 HEARTH_HOST_DEVICE void unpack_bytes(const BlockQ2_K& block, uint8_t* q) {
   for (int half = 0; half < 2; ++half) {
     const __m256i packed = load32(block.qs + 32 * half);
-    store32(q + 128 * half, field<0>(packed, 3));
-    store32(q + 128 * half + 32, field<2>(packed, 3));
-    store32(q + 128 * half + 64, field<4>(packed, 3));
-    store32(q + 128 * half + 96, field<6>(packed, 3));
+    Isa::store64(q + 128 * half, field<0>(packed, 3), field<2>(packed, 3));
+    Isa::store64(q + 128 * half + 64, field<4>(packed, 3), field<6>(packed, 3));
   }
 }
-template <bool kSignedWide>
+template <typename Isa>
 HEARTH_HOST_DEVICE void unpack_bytes(const BlockQ3_K& block, uint8_t* q) {
   __m256i high = load32(block.hmask);  // its lowest bits are the current group's
-  const auto third_bit = [&] {
+  const auto with_third_bit = [&](__m256i low) {
     const __m256i bit = _mm256_and_si256(_mm256_slli_epi16(high, 2), _mm256_set1_epi8(4));
     high = _mm256_srli_epi16(high, 1);
-    return bit;
+    return _mm256_or_si256(low, bit);
   };
   for (int half = 0; half < 2; ++half) {
     const __m256i packed = load32(block.qs + 32 * half);
-    store32(q + 128 * half, _mm256_or_si256(field<0>(packed, 3), third_bit()));
-    store32(q + 128 * half + 32, _mm256_or_si256(field<2>(packed, 3), third_bit()));
-    store32(q + 128 * half + 64, _mm256_or_si256(field<4>(packed, 3), third_bit()));
-    store32(q + 128 * half + 96, _mm256_or_si256(field<6>(packed, 3), third_bit()));
+    const __m256i q0 = with_third_bit(field<0>(packed, 3));
+    const __m256i q1 = with_third_bit(field<2>(packed, 3));
+    const __m256i q2 = with_third_bit(field<4>(packed, 3));
+    const __m256i q3 = with_third_bit(field<6>(packed, 3));
+    Isa::store64(q + 128 * half, q0, q1);
+    Isa::store64(q + 128 * half + 64, q2, q3);
   }
 }
-template <bool kSignedWide>
+template <typename Isa>
 HEARTH_HOST_DEVICE void unpack_bytes(const BlockQ4_K& block, uint8_t* q) {
   for (int pair = 0; pair < 4; ++pair) {
     const __m256i packed = load32(block.qs + 32 * pair);
-    store32(q + 64 * pair, field<0>(packed, 15));
-    store32(q + 64 * pair + 32, field<4>(packed, 15));
+    Isa::store64(q + 64 * pair, field<0>(packed, 15), field<4>(packed, 15));
   }
 }
-template <bool kSignedWide>
+template <typename Isa>
 HEARTH_HOST_DEVICE void unpack_bytes(const BlockQ5_K& block, uint8_t* q) {
-  __m256i high = load32(block.qh);
+  __m256i high = load32(block.qh);  // its lowest bits are the current group's
   const auto fifth_bit = [&] {
     const __m256i bit = _mm256_and_si256(_mm256_slli_epi16(high, 4), _mm256_set1_epi8(16));
     high = _mm256_srli_epi16(high, 1);
@@ -235,24 +238,26 @@ HEARTH_HOST_DEVICE void unpack_bytes(const BlockQ5_K& block, uint8_t* q) {
   };
   for (int pair = 0; pair < 4; ++pair) {
     const __m256i packed = load32(block.qs + 32 * pair);
-    store32(q + 64 * pair, _mm256_or_si256(field<0>(packed, 15), fifth_bit()));
-    store32(q + 64 * pair + 32, _mm256_or_si256(field<4>(packed, 15), fifth_bit()));
+    const __m256i first = _mm256_or_si256(field<0>(packed, 15), fifth_bit());
+    const __m256i second = _mm256_or_si256(field<4>(packed, 15), fifth_bit());
+    Isa::store64(q + 64 * pair, first, second);
   }
 }
-template <bool kSignedWide>
+template <typename Isa>
 HEARTH_HOST_DEVICE void unpack_bytes(const BlockQ6_K& block, uint8_t* q) {
   const auto high = [](__m256i two_bits) { return _mm256_slli_epi16(two_bits, 4); };
   for (int half = 0; half < 2; ++half) {
     const __m256i first = load32(block.ql + 64 * half);
     const __m256i second = load32(block.ql + 64 * half + 32);
     const __m256i qh = load32(block.qh + 32 * half);
-    uint8_t* out = q + 128 * half;
-    store32(out, _mm256_or_si256(field<0>(first, 15), high(field<0>(qh, 3))));
-    store32(out + 32, _mm256_or_si256(field<0>(second, 15), high(field<2>(qh, 3))));
-    store32(out + 64, _mm256_or_si256(field<4>(first, 15), high(field<4>(qh, 3))));
-    store32(out + 96, _mm256_or_si256(field<4>(second, 15), high(field<6>(qh, 3))));
+    Isa::store64(q + 128 * half, _mm256_or_si256(field<0>(first, 15), high(field<0>(qh, 3))),
+                 _mm256_or_si256(field<0>(second, 15), high(field<2>(qh, 3))));
+    Isa::store64(q + 128 * half + 64, _mm256_or_si256(field<4>(first, 15), high(field<4>(qh, 3))),
+                 _mm256_or_si256(field<4>(second, 15), high(field<6>(qh, 3))));
   }
 }
+
+// unpack_scales(block, chunk, g): the scales of a block from group g of the chunk on.
 
 // Q4_0, Q5_0, Q8_0 and IQ4_NL: a scale alone.
 template <typename Block>
@@ -296,13 +301,23 @@ HEARTH_HOST_DEVICE void unpack_scales(const BlockQ6_K& block, Chunk& chunk, int 
                     chunk.scale[0] + g, chunk.scale[1] + g);
 }
 
-/// Unpacks `groups` groups (at most 16, whole blocks) that begin at `blocks`.
-template <bool kSignedWide, typename Block>
+/// Unpacks `groups` groups (at most 16, whole blocks) that begin at `blocks`. A full chunk of
+/// blocks of 32 goes to Isa::unpack_full where the instruction set has a better way.
+template <typename Isa, typename Block>
 HEARTH_HOST_DEVICE void unpack_chunk(const Block* blocks, int groups, Chunk& chunk) {
-  constexpr int kGroups = kBlockSize<Block> / 32;
-  for (int g = 0; g < groups; g += kGroups) {
-    unpack_bytes<kSignedWide>(blocks[g / kGroups], chunk.q + 32 * g);
-    unpack_scales(blocks[g / kGroups], chunk, g);
+  if constexpr (kBlockSize<Block> == 256) {
+    for (int g = 0; g < groups; g += 8) {
+      unpack_bytes<Isa>(blocks[g / 8], chunk.q + 32 * g);
+      unpack_scales(blocks[g / 8], chunk, g);
+    }
+  } else {
+    if constexpr (requires { Isa::unpack_full(blocks, chunk); }) {
+      if (groups == kChunkGroups) return Isa::unpack_full(blocks, chunk);
+    }
+    for (int g = 0; g < groups; ++g) {
+      store32(chunk.q + 32 * g, group_bytes<Isa>(blocks[g]));
+      unpack_scales(blocks[g], chunk, g);
+    }
   }
 }
 
