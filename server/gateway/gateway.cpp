@@ -1,0 +1,279 @@
+#include "server/gateway/gateway.h"
+
+#include <spdlog/fmt/fmt.h>
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+#include <tuple>
+#include <utility>
+
+#include "base/check.h"
+
+namespace hearth {
+
+/// A connection thread's hold on its request.
+class Gateway::LiveGeneration final : public Generation {
+ public:
+  LiveGeneration(Gateway& gateway, std::shared_ptr<TrackedRequest> tracked)
+      : gateway_(gateway), tracked_(std::move(tracked)) {}
+  ~LiveGeneration() override { gateway_.release(*tracked_); }
+
+  std::optional<EngineEvent> next(std::chrono::milliseconds timeout) override {
+    return tracked_->queue.pop_for(timeout);
+  }
+  void stop_choice(int32_t choice) override { gateway_.stop_choice(*tracked_, choice); }
+
+ private:
+  Gateway& gateway_;
+  std::shared_ptr<TrackedRequest> tracked_;
+};
+
+Gateway::Gateway(Options options, Listener listener, metrics::Registry& registry,
+                 const Clock& clock)
+    : options_(std::move(options)),
+      listener_(std::move(listener)),
+      clock_(clock),
+      metrics_(registry, options_.model_name, options_.num_workers),
+      links_(static_cast<size_t>(options_.num_workers)),
+      epoll_(::epoll_create1(EPOLL_CLOEXEC)),
+      wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  HEARTH_CHECK(epoll_.valid() && wake_.valid(), "file descriptors for the IO thread");
+  epoll_event wake{.events = EPOLLIN, .data = {.u64 = links_.size()}};
+  HEARTH_CHECK(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &wake) == 0, "epoll_ctl");
+  io_ = std::thread([this] { run_io(); });
+}
+
+Gateway::~Gateway() {
+  const uint64_t one = 1;
+  HEARTH_CHECK(::write(wake_.get(), &one, sizeof one) == sizeof one, "eventfd");
+  io_.join();
+  HEARTH_CHECK(live_.empty(), "generations end before the gateway");
+}
+
+Status Gateway::attach(int32_t worker, UniqueFd socket) {
+  Callbacks callbacks;
+  Status status;
+  {
+    std::lock_guard lock(mutex_);
+    Link& to = link(worker);
+    // The old process is dead; what it had sent is still worth reading.
+    while (to.channel && to.channel->receive() == ipc::Channel::Receive::kData)
+      if (!take_frames(worker, callbacks)) break;
+    detach(worker, "it was replaced");
+    status = register_socket(worker, std::move(socket));
+  }
+  for (const auto& callback : callbacks) callback();
+  return status;
+}
+
+Status Gateway::register_socket(int32_t worker, UniqueFd socket) {
+  Link& to = link(worker);
+  epoll_event event{.events = EPOLLIN, .data = {.u64 = static_cast<uint64_t>(worker)}};
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, socket.get(), &event) != 0) {
+    return fail(ErrorCode::kIo, fmt::format("cannot watch the socket of worker {}: {}", worker,
+                                            std::generic_category().message(errno)));
+  }
+  to.channel.emplace(std::move(socket));
+  to.wants_output = false;
+  to.state = WorkerState::kLoading;
+  to.stats = {};
+  if (to.starts++ > 0) series(worker).restarts.add();
+  return {};
+}
+
+std::unexpected<Error> Gateway::no_worker() const {
+  const bool loading = std::ranges::any_of(
+      links_, [](const Link& link) { return link.state == WorkerState::kLoading; });
+  return fail(ErrorCode::kUnavailable, loading ? "the model is being loaded; try again in a moment"
+                                               : "no worker is running; they are being restarted");
+}
+
+Result<std::unique_ptr<Generation>> Gateway::submit(GenerateRequest request) {
+  if (request.num_choices < 1) {
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("n is {}, expected at least 1", request.num_choices), "n");
+  }
+  const auto now = clock_.now();
+  std::lock_guard lock(mutex_);
+  if (draining_) {
+    metrics_.rejected("draining").add();
+    return fail(ErrorCode::kUnavailable, "the server is shutting down");
+  }
+  if (std::cmp_greater_equal(live_.size(), options_.max_requests)) {
+    metrics_.rejected("queue_full").add();
+    return fail(ErrorCode::kResourceExhausted,
+                fmt::format("{} requests are running or waiting, which is the limit",
+                            options_.max_requests));
+  }
+  request.id = next_id_++;
+  const ipc::Down message = ipc::Submit{request};
+  while (const auto worker = choose_worker()) {
+    if (const auto status = send(*worker, message); !status.has_value()) {
+      if (status.error().code != ErrorCode::kIo) return std::unexpected(status.error());
+      continue;  // it has died; send() took it out of the choice
+    }
+    auto tracked =
+        std::make_shared<TrackedRequest>(std::move(request), now, options_.max_queued_events);
+    tracked->worker = *worker;
+    Link& chosen = link(*worker);
+    ++chosen.requests;
+    chosen.open_choices += tracked->open_choices();
+    chosen.last_chosen = ++choices_made_;
+    series(*worker).params_n.observe(tracked->request().num_choices);
+    series(*worker).params_max_tokens.observe(tracked->request().max_tokens);
+    live_.emplace(tracked->request().id, tracked);
+    return std::make_unique<LiveGeneration>(*this, std::move(tracked));
+  }
+  metrics_.rejected("no_worker").add();
+  return no_worker();
+}
+
+/// The ready worker with the fewest open choices; among equals the one not chosen for longest.
+std::optional<int32_t> Gateway::choose_worker() const {
+  std::optional<size_t> best;
+  for (size_t i = 0; i < links_.size(); ++i) {
+    if (links_[i].state != WorkerState::kReady) continue;
+    const auto load = [this](size_t index) {
+      return std::tuple(links_[index].open_choices, links_[index].last_chosen);
+    };
+    if (!best || load(i) < load(*best)) best = i;
+  }
+  if (!best) return std::nullopt;
+  return static_cast<int32_t>(*best);
+}
+
+/// Sends to a worker that has a channel. After kIo it is not chosen any more; the IO thread reads
+/// what it had sent before it died, then detaches it.
+Status Gateway::send(int32_t worker, const ipc::Down& message) {
+  Link& to = link(worker);
+  auto status = to.channel->send(message);
+  if (!status.has_value() && status.error().code == ErrorCode::kIo) {
+    to.state = WorkerState::kDown;
+  } else {
+    watch_output(worker);
+  }
+  return status;
+}
+
+/// Registers for EPOLLOUT exactly while bytes wait.
+void Gateway::watch_output(int32_t worker) {
+  Link& to = link(worker);
+  const bool wants = to.channel->unsent_bytes() > 0;
+  if (wants == to.wants_output) return;
+  epoll_event event{.events = EPOLLIN | (wants ? static_cast<uint32_t>(EPOLLOUT) : 0U),
+                    .data = {.u64 = static_cast<uint64_t>(worker)}};
+  HEARTH_CHECK(::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, to.channel->fd(), &event) == 0,
+               "an attached socket is registered");
+  to.wants_output = wants;
+}
+
+/// The end of a worker's socket: its requests fail, nobody else's.
+void Gateway::detach(int32_t worker, const std::string& why) {
+  Link& gone = link(worker);
+  if (!gone.channel) return;
+  gone.channel.reset();  // closing takes it out of the epoll set
+  gone.state = WorkerState::kDown;
+  gone.pid = 0;
+  series(worker).up.set(0);
+  series(worker).running.set(0);
+  series(worker).waiting.set(0);
+  series(worker).kv_usage.set(0);
+  if (gone.requests > 0) {
+    spdlog::warn("worker {}: connection ended ({}); {} requests fail", worker, why, gone.requests);
+  }
+  const std::string message = fmt::format(
+      "worker {} died while it worked on this request; please send the request again", worker);
+  for (auto place = live_.begin(); place != live_.end();) {
+    const auto next = std::next(place);
+    if (place->second->worker == worker) fail_request(place, ErrorCode::kUnavailable, message);
+    place = next;
+  }
+}
+
+/// Ends a request towards its reader. The worker is not told.
+void Gateway::fail_request(Live::iterator place, ErrorCode code, const std::string& message) {
+  TrackedRequest& tracked = *place->second;
+  series(tracked.worker).finished_error.add(tracked.open_choices());
+  tracked.fail(code, message);
+  remove(place);
+}
+
+/// Takes a request out of the table and out of its worker's load.
+Gateway::Live::iterator Gateway::remove(Live::iterator place) {
+  const auto tracked = place->second;
+  Link& from = link(tracked->worker);
+  --from.requests;
+  from.open_choices -= tracked->open_choices();
+  tracked->queue.close();
+  const auto next = live_.erase(place);
+  if (live_.empty()) idle_.notify_all();
+  return next;
+}
+
+void Gateway::release(const TrackedRequest& tracked) {
+  std::lock_guard lock(mutex_);
+  const auto place = live_.find(tracked.request().id);
+  if (place == live_.end()) return;  // it has ended by itself
+  const int32_t worker = tracked.worker;
+  series(worker).cancelled_requests.add();
+  series(worker).finished_abort.add(tracked.open_choices());
+  remove(place);
+  // A worker that cannot be told has died: nothing is left to cancel.
+  if (link(worker).channel) (void)send(worker, ipc::Cancel{tracked.request().id});
+}
+
+void Gateway::stop_choice(const TrackedRequest& tracked, int32_t choice) {
+  std::lock_guard lock(mutex_);
+  if (!live_.contains(tracked.request().id)) return;
+  (void)send(tracked.worker, ipc::StopChoice{tracked.request().id, choice});
+}
+
+void Gateway::drain() {
+  std::lock_guard lock(mutex_);
+  draining_ = true;
+}
+
+bool Gateway::draining() const {
+  std::lock_guard lock(mutex_);
+  return draining_;
+}
+
+bool Gateway::wait_until_idle(std::chrono::milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  return idle_.wait_for(lock, timeout, [this] { return live_.empty(); });
+}
+
+void Gateway::fail_all(const std::string& message) {
+  std::lock_guard lock(mutex_);
+  while (!live_.empty()) fail_request(live_.begin(), ErrorCode::kUnavailable, message);
+}
+
+void Gateway::shut_down_workers() {
+  std::lock_guard lock(mutex_);
+  for (int32_t i = 0; i < options_.num_workers; ++i)
+    if (link(i).channel) (void)send(i, ipc::Shutdown{});  // one that has gone needs no word
+}
+
+int32_t Gateway::live_requests() const {
+  std::lock_guard lock(mutex_);
+  return static_cast<int32_t>(live_.size());
+}
+
+std::vector<WorkerStatus> Gateway::workers() const {
+  std::lock_guard lock(mutex_);
+  std::vector<WorkerStatus> all;
+  for (const Link& link : links_) {
+    all.push_back({.state = link.state,
+                   .pid = link.pid,
+                   .requests = link.requests,
+                   .restarts = link.starts > 0 ? link.starts - 1 : 0,
+                   .stats = link.stats});
+  }
+  return all;
+}
+
+}  // namespace hearth
