@@ -4,7 +4,7 @@
 //
 // A row's output depends on its own q, its position and the K and V up to it alone, bit for bit:
 // not on the rows beside it, nor on chunking or threads. Between variants the bits differ.
-// Nothing is allocated; each thread uses about 100 KiB of its stack. A null ExecContext::pool means
+// Nothing is allocated; each thread uses about 70 KiB of its stack. A null ExecContext::pool means
 // the caller's thread alone.
 
 #include "kernels/kernel_table.h"
