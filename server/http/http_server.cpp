@@ -129,7 +129,7 @@ void Server::run() {
     if (stopping_) break;
     // accept() failed for a passing reason: a connection aborted, memory or descriptors short.
     spdlog::warn("accepting connections failed; going on");
-    std::this_thread::sleep_for(std::chrono::milliseconds{10});
+    std::this_thread::sleep_for(std::chrono::milliseconds{50});
     svr_sock_ = ::fcntl(listener_.get(), F_DUPFD_CLOEXEC, 0);
   }
   threads_.join();

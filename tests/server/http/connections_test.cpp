@@ -1,6 +1,10 @@
 // Many connections, slow ones, and ones that go away.
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <vector>
 
@@ -28,7 +32,33 @@ std::vector<RawClient> open_streams(TestServer& server, int count) {
   return clients;
 }
 
+/// The lowest descriptor that listens on `port`: the one that the library accepts from.
+int listening_fd(int port) {
+  for (int fd = 3; fd < 1024; ++fd) {
+    int listens = 0;
+    socklen_t size = sizeof listens;
+    if (::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens == 0) continue;
+    sockaddr_in address{};
+    size = sizeof address;
+    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0 &&
+        ntohs(address.sin_port) == port)
+      return fd;
+  }
+  return -1;
+}
+
 }  // namespace
+
+TEST_CASE("an error of accept() does not end the server") {
+  TestServer server;
+  CHECK(RawClient(server.port()).exchange(get("/"))->status == 200);
+  const int fd = listening_fd(server.port());
+  REQUIRE(fd >= 0);
+  const UniqueFd nothing(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  REQUIRE(::dup2(nothing.get(), fd) == fd);
+  // The first is still taken by the accept() under way; the one after it fails.
+  for (int i = 0; i < 3; ++i) CHECK(RawClient(server.port()).exchange(get("/"))->status == 200);
+}
 
 TEST_CASE("300 open streams leave the server free for others, and end well") {
   TestServer server;
