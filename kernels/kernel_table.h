@@ -48,8 +48,8 @@ struct RmsNormArgs {
   int64_t out_stride = 0;
 };
 
-/// Quantizes [rows, cols] f32 to Q8Rows; cols % 32 == 0. Per block of 32: scale = max|x| / 127,
-/// q = round-to-nearest-even(x / scale); a block of zeros has scale 0.
+/// Quantizes [rows, cols] f32 to Q8Rows; cols % 32 == 0. kernels/quant/quantize_rows.h says how the
+/// scale of a block is chosen; a block of zeros has scale 0.
 struct QuantizeArgs {
   const float* x = nullptr;  // [rows, cols]
   int64_t rows = 0;
