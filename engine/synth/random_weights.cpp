@@ -18,6 +18,9 @@ constexpr int64_t kPoolElements = 1 << 21;
 // Longest run copied from the pool, in elements: memcpy is at full speed from here on.
 constexpr int64_t kMaxRunElements = 1024;
 
+// With fewer runs to a row, some rows of a large matrix would be equal.
+constexpr int64_t kLeastRuns = 4;
+
 constexpr double square(double x) { return x * x; }
 
 /// Mean of i^2 for i uniform in [low, high].
@@ -213,7 +216,7 @@ void RandomWeights::copy_runs(SplitMix64& random, std::span<std::byte> row) cons
   const DTypeInfo& info = dtype_info(dtype_);
   const size_t row_blocks = row.size() / info.block_bytes;
   const size_t run_blocks =
-      std::clamp<size_t>(row_blocks / 4, 1, kMaxRunElements / info.block_size);
+      std::clamp<size_t>(row_blocks / kLeastRuns, 1, kMaxRunElements / info.block_size);
   const size_t pool_blocks = pool_.size() / info.block_bytes;
   const size_t run_bytes = run_blocks * info.block_bytes;
   for (size_t at = 0; at < row.size(); at += run_bytes) {
@@ -223,7 +226,8 @@ void RandomWeights::copy_runs(SplitMix64& random, std::span<std::byte> row) cons
 }
 
 RowProducer RandomWeights::rows(uint64_t tensor_seed, int64_t cols, int64_t num_elements) {
-  const bool fresh = num_elements <= kPoolElements;
+  const bool fresh = num_elements <= kPoolElements ||
+                     cols < kLeastRuns * static_cast<int64_t>(dtype_info(dtype_).block_size);
   if (!fresh && pool_.empty()) {
     pool_.resize(row_bytes(dtype_, kPoolElements));
     SplitMix64 random(seed_);

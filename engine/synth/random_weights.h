@@ -43,9 +43,10 @@ class RandomWeights : public std::enable_shared_from_this<RandomWeights> {
   RandomWeights(DType dtype, double std_dev, uint64_t seed)
       : dtype_(dtype), std_dev_(std_dev), seed_(seed) {}
 
-  /// Rows of `cols` elements for a tensor of `num_elements`. Small tensors get fresh values, large
-  /// ones runs of blocks from random places of the pool: copying is what makes files grow at the
-  /// speed of the disk. A row depends on the tensor's seed and its index alone.
+  /// Rows of `cols` elements for a tensor of `num_elements`. Small tensors and
+  /// those of short rows get fresh values, large ones runs of blocks from random places of the
+  /// pool: copying is what makes files grow at the speed of the disk. A row depends on the tensor's
+  /// seed and its index alone.
   RowProducer rows(uint64_t tensor_seed, int64_t cols, int64_t num_elements);
 
  private:

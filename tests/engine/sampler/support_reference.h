@@ -63,8 +63,9 @@ inline std::vector<Token> distribution(const std::vector<float>& logits,
   if (params.typical_p < 1) {
     double entropy = 0;
     for (const Token& t : tokens) entropy -= t.p > 0 ? t.p * std::log(t.p) : 0;
-    std::ranges::stable_sort(tokens, {},
-                             [&](const Token& t) { return std::fabs(-std::log(t.p) - entropy); });
+    std::ranges::sort(tokens, {}, [&](const Token& t) {
+      return std::pair(std::fabs(-std::log(t.p) - entropy), t.id);
+    });
     cut(tokens, params.typical_p);
   }
   std::ranges::sort(tokens, likelier);
