@@ -121,35 +121,27 @@ inline constexpr int kPassRows = 256;
 /// Panels filled together: rows of x come from L1 for the second one.
 inline constexpr int kPanels = 2;
 
-template <typename Block, typename Isa>
+template <typename Isa>
 struct PanelScratch {
   Chunk chunks[Isa::kLanes];
   Panel<Isa> panels[kPanels];
   alignas(64) float acc[kPanels][kPassRows][Isa::kLanes];
 };
 
-/// All of one chunk: kRows rows of x at a time, then the rest one by one.
-template <typename Block, typename Isa>
-void multiply_panels(const QuantizedTask& task, int64_t r0, int rows, int panels, int64_t g0,
-                     int groups, PanelScratch<Block, Isa>& scratch) {
-  constexpr int kRows = Isa::kTileRows;
+/// Rows [r, rows) of x times one chunk of the panels: kRows at a time, the rest in halved tiles.
+template <typename Block, typename Isa, int kRows>
+void multiply_panels(const QuantizedTask& task, int64_t r0, int r, int rows, int panels, int64_t g0,
+                     int groups, PanelScratch<Isa>& scratch) {
   RowChunk<Block, Isa> tile[kRows];
-  const int64_t row_groups = task.cols / 32;
-  int r = 0;
   for (; r + kRows <= rows; r += kRows) {
-    for (int i = 0; i < kRows; ++i) tile[i].set(*task.x, (r0 + r + i) * row_groups + g0, groups);
+    for (int i = 0; i < kRows; ++i)
+      tile[i].set(*task.x, (r0 + r + i) * (task.cols / 32) + g0, groups);
     for (int p = 0; p < panels; ++p)
       multiply_chunk<Block, Isa, kRows>(scratch.panels[p], tile, groups, scratch.acc[p][r]);
   }
-  for (; r + 2 <= rows; r += 2) {
-    for (int i = 0; i < 2; ++i) tile[i].set(*task.x, (r0 + r + i) * row_groups + g0, groups);
-    for (int p = 0; p < panels; ++p)
-      multiply_chunk<Block, Isa, 2>(scratch.panels[p], tile, groups, scratch.acc[p][r]);
-  }
-  if (r < rows) {
-    tile[0].set(*task.x, (r0 + r) * row_groups + g0, groups);
-    for (int p = 0; p < panels; ++p)
-      multiply_chunk<Block, Isa, 1>(scratch.panels[p], tile, groups, scratch.acc[p][r]);
+  if constexpr (kRows > 1) {
+    if (r < rows)
+      multiply_panels<Block, Isa, kRows / 2>(task, r0, r, rows, panels, g0, groups, scratch);
   }
 }
 
@@ -157,7 +149,7 @@ void multiply_panels(const QuantizedTask& task, int64_t r0, int rows, int panels
 template <typename Block, typename Isa>
 void multiply_rows(const QuantizedTask& task, int64_t r0, int rows, int64_t begin, int64_t end) {
   constexpr int kLanes = Isa::kLanes;
-  PanelScratch<Block, Isa> scratch;
+  PanelScratch<Isa> scratch;
   memset(scratch.chunks, 0, sizeof(scratch.chunks));
   const int64_t row_groups = task.cols / 32;
   for (int64_t o = begin; o < end; o += kPanels * kLanes) {
@@ -174,7 +166,7 @@ void multiply_rows(const QuantizedTask& task, int64_t r0, int rows, int64_t begi
       for (int p = 0; p < panels; ++p)
         fill_panel<Block, Isa>(task, o + p * kLanes, tile(p), g, groups, scratch.chunks,
                                scratch.panels[p]);
-      multiply_panels<Block, Isa>(task, r0, rows, panels, g, groups, scratch);
+      multiply_panels<Block, Isa, Isa::kTileRows>(task, r0, 0, rows, panels, g, groups, scratch);
     }
     for (int p = 0; p < panels; ++p)
       for (int r = 0; r < rows; ++r)
