@@ -54,19 +54,19 @@ struct ApiLimits {
 struct ApiContext {
   const Tokenizer& tokenizer;
   const ChatTemplate* chat_template = nullptr;          // null: none, chat requests get 400
-  std::string chat_template_error;                      // why there is none
+  std::string chat_template_error{};                    // why there is none
   OrderedJson template_tokens = OrderedJson::object();  // {"bos_token": "<s>", "eos_token": …}
   GenerationService& generations;
-  ModelInfo model;
+  ModelInfo model{};
   std::string system_fingerprint = "fp_hearth";  // names build and model in answers
   const auth::AccessPolicy* access = nullptr;    // null: everybody may do everything (tests)
-  std::function<HealthReport()> health;          // any thread; must not block
-  std::function<std::string()> metrics;          // Prometheus text; any thread; must not block
+  std::function<HealthReport()> health{};        // any thread; must not block
+  std::function<std::string()> metrics{};        // Prometheus text; any thread; must not block
   /// Takes http_requests_total{handler,method,status}, which the Api makes. Null: not counted.
   metrics::Registry* registry = nullptr;
-  ApiLimits limits;
-  /// Seeds of requests that set none, and ids. Any thread.
-  std::function<uint64_t()> random;
+  ApiLimits limits{};
+  /// Seeds of requests that set none, and ids. Any thread. Empty: the system's.
+  std::function<uint64_t()> random{};
 };
 
 /// Answers every HTTP request of the daemon. Immutable; any thread may call handle().
