@@ -209,9 +209,7 @@ Gateway::Live::iterator Gateway::remove(Live::iterator place) {
   --from.requests;
   from.open_choices -= tracked->open_choices();
   tracked->queue.close();
-  const auto next = live_.erase(place);
-  if (live_.empty()) idle_.notify_all();
-  return next;
+  return live_.erase(place);
 }
 
 void Gateway::release(const TrackedRequest& tracked) {
@@ -240,11 +238,6 @@ void Gateway::drain() {
 bool Gateway::draining() const {
   std::lock_guard lock(mutex_);
   return draining_;
-}
-
-bool Gateway::wait_until_idle(std::chrono::milliseconds timeout) {
-  std::unique_lock lock(mutex_);
-  return idle_.wait_for(lock, timeout, [this] { return live_.empty(); });
 }
 
 void Gateway::fail_all(const std::string& message) {

@@ -9,9 +9,7 @@
 // One mutex guards the table of requests and the workers' links; nothing blocks while holding it.
 // A worker's death is the end of its socket: its requests fail, the others do not notice.
 
-#include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -75,8 +73,6 @@ class Gateway final : public GenerationService {
 
   /// Refuses requests from now on.
   void drain();
-  /// Waits until no request is live. False on time-out.
-  bool wait_until_idle(std::chrono::milliseconds timeout);
   /// Ends all live requests with kUnavailable.
   void fail_all(const std::string& message);
   /// Tells all workers to end.
@@ -133,7 +129,6 @@ class Gateway final : public GenerationService {
   GatewayMetrics metrics_;
 
   mutable std::mutex mutex_;
-  std::condition_variable idle_;
   std::vector<Link> links_;
   Live live_;
   RequestId next_id_ = 1;

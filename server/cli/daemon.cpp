@@ -1,0 +1,277 @@
+#include "server/cli/daemon.h"
+
+#include <spdlog/fmt/fmt.h>
+#include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <utility>
+
+#include "base/check.h"
+#include "server/metrics/process_stats.h"
+#include "server/supervisor/sd_notify.h"
+
+namespace hearth {
+namespace {
+
+/// Deaths of one worker in a row, before any worker was ready, after which starting is given up:
+/// what happens so reliably will not go away.
+constexpr int32_t kHopelessDeaths = 5;
+
+/// How long workers have to end by themselves once there is no work.
+constexpr std::chrono::milliseconds kWorkerGrace{2000};
+
+/// Between looks at the live requests while draining.
+constexpr std::chrono::milliseconds kDrainPoll{20};
+
+const char* state_name(WorkerState state) {
+  switch (state) {
+    case WorkerState::kDown:
+      return "down";
+    case WorkerState::kLoading:
+      return "loading";
+    case WorkerState::kReady:
+      return "ready";
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+Daemon::Daemon(ServeOptions options, std::unique_ptr<auth::AccessPolicy> access, Signals signals,
+               std::vector<WorkerOptions> worker_options, std::string model_name)
+    : options_(std::move(options)),
+      access_(std::move(access)),
+      signals_(std::move(signals)),
+      worker_options_(std::move(worker_options)),
+      model_name_(std::move(model_name)),
+      wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  HEARTH_CHECK(wake_.valid(), "eventfd");
+  metrics::add_process_metrics(registry_);
+}
+
+Daemon::~Daemon() { shut_down(); }
+
+Status Daemon::run(std::unique_ptr<ModelFile> file) {
+  const auto num_workers = static_cast<int32_t>(worker_options_.size());
+  gateway_.emplace(
+      Gateway::Options{.num_workers = num_workers,
+                       .max_requests = options_.max_queue + options_.parallel * num_workers,
+                       .model_name = model_name_},
+      Gateway::Listener{
+          .ready = [this](int32_t, const ipc::Ready& ready) { tell_main(ready); },
+          .load_failed = [this](int32_t, const ipc::LoadFailed& failed) { tell_main(failed); }},
+      registry_, clock_);
+  HEARTH_RETURN_IF_ERROR(listen());
+  HEARTH_RETURN_IF_ERROR(start_workers());
+  // The workers load while this builds the tokenizer.
+  HEARTH_ASSIGN_OR_RETURN(model_, make_served_model(std::move(file), options_));
+  const Status status = serve();
+  shut_down();
+  return status;
+}
+
+Status Daemon::listen() {
+  http::HttpServer::Options http;
+  http.host = options_.host;
+  http.port = options_.port;
+  http.limits.max_connections = options_.max_connections;
+  http.limits.max_body_bytes = static_cast<size_t>(options_.max_body_mb) << 20;
+  http.handler = [this](const http::Request& request, http::Response& response) {
+    answer(request, response);
+  };
+  http.on_error = Api::render_error;
+  HEARTH_ASSIGN_OR_RETURN(http_, http::HttpServer::listen(std::move(http)));
+  http_thread_ = std::thread([this] { http_->run(); });
+  return {};
+}
+
+void Daemon::answer(const http::Request& request, http::Response& response) {
+  if (const Api* api = serving_api_.load(std::memory_order_acquire)) {
+    api->handle(request, response);
+  } else if (request.path == "/livez") {
+    response.send(200, "application/json", R"({"status":"ok"})");
+  } else {
+    const std::string reason = "the model is being loaded; try again in a moment";
+    auto body = OrderedJson::parse(Api::render_error(503, reason));
+    body["status"] = "loading";
+    response.send(503, "application/json", body.dump(), {{"Retry-After", "1"}});
+  }
+}
+
+Status Daemon::start_workers() {
+  Supervisor::Options options;
+  options.num_workers = static_cast<int32_t>(worker_options_.size());
+  options.arguments = [this](int32_t worker) {
+    auto arguments = format_worker_arguments(worker_options_[static_cast<size_t>(worker)]);
+    arguments.insert(arguments.begin(), {"hearth", "worker"});
+    return arguments;
+  };
+  Supervisor::Listener listener;
+  listener.started = [this](int32_t worker, pid_t, UniqueFd socket) {
+    // Without its socket the worker ends at once, and is started again.
+    if (const auto status = gateway_->attach(worker, std::move(socket)); !status.has_value())
+      spdlog::error("{}", status.error().message);
+  };
+  listener.exited = [this](const WorkerExit& exit) { worker_exited(exit); };
+  supervisor_.emplace(std::move(options), std::move(listener), clock_);
+  return supervisor_->start();
+}
+
+void Daemon::worker_exited(const WorkerExit& exit) {
+  if (drain_end_) return;
+  if (was_ready_) {
+    spdlog::warn("worker {} (process {}) ended with {}; it is started again in {} ms", exit.worker,
+                 exit.pid, exit.describe(), exit.restart_in.count());
+  } else if (exit.young_deaths >= kHopelessDeaths) {
+    hopeless_ = Error{ErrorCode::kInternal,
+                      fmt::format("worker {} died {} times before it was ready, last with {}",
+                                  exit.worker, exit.young_deaths, exit.describe()),
+                      {}};
+  }
+}
+
+void Daemon::tell_main(Notice notice) {
+  {
+    std::lock_guard lock(notices_mutex_);
+    notices_.push_back(std::move(notice));
+  }
+  const uint64_t one = 1;
+  HEARTH_CHECK(::write(wake_.get(), &one, sizeof one) == sizeof one, "eventfd");
+}
+
+Status Daemon::take_notices() {
+  std::vector<Notice> notices;
+  {
+    std::lock_guard lock(notices_mutex_);
+    notices.swap(notices_);
+  }
+  for (const Notice& notice : notices) {
+    if (const auto* ready = std::get_if<ipc::Ready>(&notice)) {
+      if (!was_ready_) become_ready(*ready);
+    } else {
+      const auto& failed = std::get<ipc::LoadFailed>(notice);
+      // At the start the same will happen again; later the cause may pass (memory that is short).
+      if (!was_ready_) return fail(failed.code, failed.message);
+      spdlog::error("a worker cannot load the model: {}", failed.message);
+    }
+  }
+  if (hopeless_) return std::unexpected(*hopeless_);
+  return {};
+}
+
+void Daemon::become_ready(const ipc::Ready& ready) {
+  was_ready_ = true;
+  model_->info.context_tokens = ready.context_tokens;
+  ApiContext context{
+      .tokenizer = *model_->tokenizer, .generations = *gateway_, .model = model_->info};
+  if (model_->chat_template) context.chat_template = &*model_->chat_template;
+  context.chat_template_error = model_->chat_template_error;
+  context.template_tokens = model_->template_tokens;
+  context.access = access_.get();
+  context.health = [this] { return health(); };
+  context.metrics = [this] { return registry_.expose(); };
+  context.registry = &registry_;
+  context.limits.max_tokens = options_.max_tokens_limit;
+  api_ = std::make_unique<Api>(std::move(context));
+  serving_api_.store(api_.get(), std::memory_order_release);
+
+  spdlog::info("{}", ready.plan_line);
+  const std::string host =
+      options_.host.contains(':') ? fmt::format("[{}]", options_.host) : options_.host;
+  std::printf("hearth serves %s at http://%s:%d\n", model_->info.id.c_str(), host.c_str(),
+              http_->port());
+  std::fflush(stdout);
+  sd_notify(fmt::format("READY=1\nSTATUS=serving {}", model_->info.id));
+}
+
+HealthReport Daemon::health() const {
+  HealthReport report;
+  const auto workers = gateway_->workers();
+  const auto num_ready = std::ranges::count(workers, WorkerState::kReady, &WorkerStatus::state);
+  report.details["model"] = model_name_;
+  report.details["workers"] = OrderedJson::array();
+  for (const WorkerStatus& worker : workers) {
+    report.details["workers"].push_back(OrderedJson{{"state", state_name(worker.state)},
+                                                    {"requests", worker.requests},
+                                                    {"restarts", worker.restarts}});
+  }
+  if (gateway_->draining()) {
+    report.status = "draining";
+    report.ready = false;
+  } else if (num_ready == 0) {
+    report.status = "restarting";
+    report.ready = false;
+  } else if (std::cmp_less(num_ready, workers.size())) {
+    report.status = "degraded";
+  }
+  return report;
+}
+
+bool Daemon::handle_signal(int signal) {
+  if (signal == SIGCHLD) {
+    supervisor_->reap();
+  } else if (signal == SIGHUP) {
+    const auto status = access_->reload();
+    if (status.has_value()) spdlog::info("the API keys are read again");
+    if (!status.has_value()) spdlog::error("the old API keys stay: {}", status.error().message);
+  } else if (drain_end_) {
+    spdlog::info("a second signal: ending at once");
+    return true;
+  } else {
+    gateway_->drain();
+    drain_end_ = clock_.now() + std::chrono::seconds(options_.drain_timeout_s);
+    sd_notify("STOPPING=1\nSTATUS=draining");
+    spdlog::info("draining: {} requests have up to {} s", gateway_->live_requests(),
+                 options_.drain_timeout_s);
+  }
+  return false;
+}
+
+std::chrono::milliseconds Daemon::wait_time() const {
+  if (drain_end_) return kDrainPoll;
+  return supervisor_->until_restart().value_or(std::chrono::milliseconds(-1));
+}
+
+bool Daemon::drained() const {
+  if (!drain_end_) return false;
+  if (gateway_->live_requests() == 0) return true;
+  if (clock_.now() < *drain_end_) return false;
+  spdlog::warn("the drain time is over; {} requests end unfinished", gateway_->live_requests());
+  return true;
+}
+
+Status Daemon::serve() {
+  while (!drained()) {
+    const auto signal = signals_.wait(wait_time(), wake_.get());
+    if (signal && handle_signal(*signal)) break;
+    HEARTH_RETURN_IF_ERROR(take_notices());
+    supervisor_->restart_due();
+  }
+  return {};
+}
+
+/// In the order of dependence: readers first, then the workers, then what both used.
+void Daemon::shut_down() {
+  if (!gateway_) return;
+  gateway_->drain();
+  gateway_->fail_all("the server is shutting down");
+  if (http_) {
+    http_->stop();
+    http_thread_.join();
+    http_.reset();
+  }
+  if (supervisor_) {
+    gateway_->shut_down_workers();
+    if (!drain_end_) drain_end_ = clock_.now();  // ends of workers are no news any more
+    supervisor_->stop(kWorkerGrace);
+    supervisor_.reset();
+  }
+  api_.reset();
+  gateway_.reset();
+}
+
+}  // namespace hearth

@@ -1,0 +1,137 @@
+// hearth serve: from the command line to a running Daemon.
+#include <spdlog/fmt/fmt.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "engine/backend/host_memory.h"
+#include "server/cli/builtin_model.h"
+#include "server/cli/commands.h"
+#include "server/cli/daemon.h"
+#include "server/config/serve_options.h"
+#include "server/supervisor/signals.h"
+#include "server/worker/cpu_placement.h"
+
+namespace hearth {
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kWrongUsage = 2;
+
+int report(const Error& error, int exit_status) {
+  std::fprintf(stderr, "hearth: %s\n", error.message.c_str());
+  return exit_status;
+}
+
+/// What one of `num_workers` may use: the weights, which all share, and its part of the rest.
+uint64_t memory_share(uint64_t total, uint64_t weights, size_t num_workers) {
+  if (total <= weights) return total / num_workers;
+  return weights + (total - weights) / num_workers;
+}
+
+/// Threads of a worker with `cpus`, and whether it should be bound to them.
+void place_threads(WorkerOptions& worker, const CpuList& cpus, int32_t wanted, size_t num_workers,
+                   std::optional<int> cpu_limit) {
+  const auto slice = static_cast<int32_t>(cpus.size());
+  worker.engine.threads = wanted > 0 ? wanted : slice;
+  if (wanted == 0 && cpu_limit) {
+    // A control group grants CPU time, not CPUs: more threads than that would wait for each other.
+    const auto share = std::max<int32_t>(*cpu_limit / static_cast<int32_t>(num_workers), 1);
+    worker.engine.threads = std::min(slice, share);
+  }
+  // Binding helps where each thread has a CPU of the slice to itself.
+  if (worker.engine.threads == slice) worker.cpus = cpus;
+}
+
+std::vector<WorkerOptions> plan_workers(const ServeOptions& options, const ModelFile& file) {
+  const auto nodes = numa_nodes(allowed_cpus());
+  const auto num_workers =
+      options.workers > 0 ? static_cast<size_t>(options.workers) : nodes.size();
+  const auto places = place_workers(nodes, static_cast<int>(num_workers));
+  const auto cpu_limit = cgroup_cpu_limit();
+  const uint64_t memory = options.memory_limit_mb > 0
+                              ? static_cast<uint64_t>(options.memory_limit_mb) << 20
+                              : available_memory_bytes();
+  std::vector<WorkerOptions> workers(num_workers);
+  for (size_t i = 0; i < num_workers; ++i) {
+    WorkerOptions& worker = workers[i];
+    worker.fd = Supervisor::kWorkerFd;
+    worker.index = static_cast<int32_t>(i);
+    worker.log_level = options.log_level;
+    worker.engine.model = file.path();
+    worker.engine.isa = options.isa;
+    worker.engine.context_tokens = options.context_tokens;
+    worker.engine.parallel = options.parallel;
+    worker.engine.kv_type = options.kv_type == KvType::kF16 ? DType::kF16 : DType::kQ8_0;
+    worker.engine.step_tokens = options.step_tokens;
+    worker.engine.prefill_chunk = options.prefill_chunk;
+    // Stated, not measured by each worker: a restarted worker must plan as the first one did.
+    worker.engine.memory_limit_bytes = memory_share(memory, file.mapped_bytes(), num_workers);
+    place_threads(worker, places[i], options.threads, num_workers, cpu_limit);
+  }
+  return workers;
+}
+
+Result<std::unique_ptr<auth::AccessPolicy>> make_access(const ServeOptions& options) {
+  return auth::AccessPolicy::create({.host = options.host,
+                                     .api_keys = options.api_keys,
+                                     .api_key_file = options.api_key_file,
+                                     .allowed_hosts = options.allowed_hosts,
+                                     .allowed_origins = options.allowed_origins,
+                                     .insecure = options.insecure});
+}
+
+std::string served_name(const ServeOptions& options, const std::filesystem::path& file) {
+  if (!options.model_name.empty()) return options.model_name;
+  std::string name = file.filename().string();
+  if (name.ends_with(".gguf")) name.resize(name.size() - 5);
+  return name;
+}
+
+int serve(const ServeOptions& options, Signals signals) {
+  const bool builtin = options.model.empty();
+  const std::filesystem::path path =
+      builtin ? builtin_model_path() : std::filesystem::path(options.model);
+  auto access = make_access(options);
+  if (!access.has_value()) return report(access.error(), kWrongUsage);
+  if (const auto gpu = check_gpu_layers(options.gpu_layers, 0); !gpu.has_value())
+    return report(gpu.error(), kWrongUsage);
+  auto file = ModelFile::open(path);
+  if (!file.has_value()) return report(file.error(), kFailed);
+  // Looked for before anything starts, so that a wrong --chat-template is wrong usage.
+  if (const auto source = find_chat_template(options.chat_template, (*file)->metadata());
+      !source.has_value()) {
+    return report(source.error(), source.error().param.empty() ? kFailed : kWrongUsage);
+  }
+  if (builtin)
+    spdlog::info("no -m: serving the built-in demonstration model, whose weights are random");
+  Daemon daemon(options, std::move(*access), std::move(signals), plan_workers(options, **file),
+                served_name(options, path));
+  const auto status = daemon.run(std::move(*file));
+  return status.has_value() ? 0 : report(status.error(), kFailed);
+}
+
+}  // namespace
+
+int serve_command(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  const auto command_line = parse_serve_options(arguments, hearth_environment());
+  if (!command_line.has_value()) return report(command_line.error(), kWrongUsage);
+  if (command_line->help) {
+    std::fputs(render_serve_help().c_str(), stdout);
+    return 0;
+  }
+  init_log("gateway");
+  if (const auto status = set_log_level(command_line->options.log_level); !status.has_value())
+    return report(status.error(), kWrongUsage);
+  auto signals = Signals::block();
+  if (!signals.has_value()) return report(signals.error(), kFailed);
+  return serve(command_line->options, std::move(*signals));
+}
+
+}  // namespace hearth
