@@ -2,11 +2,32 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include <array>
+
 #include "base/utf8.h"
 #include "engine/tokenizer/byte_level_tokenizer.h"
 #include "engine/tokenizer/sentencepiece_tokenizer.h"
 
 namespace hearth {
+
+namespace {
+
+constexpr auto kContinuation = [] {
+  std::array<char, 64> out{};
+  for (int i = 0; i < 64; ++i) out[static_cast<size_t>(i)] = static_cast<char>(0x80 + i);
+  return out;
+}();
+constexpr std::string_view kContinuationBytes(kContinuation.data(), kContinuation.size());
+
+/// True if the last bytes of `text`, which is not empty, are a whole character.
+bool ends_with_character(std::string_view text) {
+  const size_t lead = text.find_last_not_of(kContinuationBytes);
+  if (lead == std::string_view::npos) return false;
+  const Utf8Char last = decode_utf8(text.substr(lead));
+  return last.valid && lead + last.length == text.size();
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Tokenizer>> Tokenizer::create(const Metadata& metadata) {
   HEARTH_ASSIGN_OR_RETURN(const auto model, metadata.string("tokenizer.ggml.model"));
@@ -25,12 +46,17 @@ std::string StreamDecoder::push(TokenId id) {
   const size_t held = incomplete_utf8_suffix(text);
   pending_ = text.substr(text.size() - held);
   text.resize(text.size() - held);
+  // sanitize_utf8 makes one U+FFFD of a broken byte and the continuation bytes after it. Those that
+  // come with later tokens belong to it too, or the text would depend on how it was cut.
+  if (ended_invalid_) text.erase(0, text.find_first_not_of(kContinuationBytes));
+  if (!text.empty()) ended_invalid_ = !ends_with_character(text);
   return sanitize_utf8(text);
 }
 
 std::string StreamDecoder::flush() {
   std::string text = sanitize_utf8(pending_);
   pending_.clear();
+  ended_invalid_ = false;
   return text;
 }
 
