@@ -154,7 +154,8 @@ void multiply_rows(const QuantizedTask& task, int64_t r0, int rows, int64_t begi
   const int64_t row_groups = task.cols / 32;
   for (int64_t o = begin; o < end; o += kPanels * kLanes) {
     const int64_t left = end - o;
-    const int panels = left > kLanes ? kPanels : 1;
+    const auto panels =
+        static_cast<int>(left < kPanels * kLanes ? (left + kLanes - 1) / kLanes : kPanels);
     const auto tile = [&](int p) {
       return static_cast<int>(left - p * kLanes < kLanes ? left - p * kLanes : kLanes);
     };

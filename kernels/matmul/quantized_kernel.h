@@ -9,9 +9,8 @@
 // bits:
 //  - dot_rows, for one or two rows: walks the weights in file order, one row of weights after the
 //    other; lanes are groups; terms are kept for a tile of kLanes weight rows, then transposed;
-//  - multiply_panel, for more: unpacks a tile of weight rows into a panel in L1 whose lanes are
-//  weight
-//    rows, and multiplies all rows of x with it before going on.
+//  - multiply_rows, for more: unpacks a tile of weight rows into a panel in L1 whose lanes are rows
+//    of weights, and multiplies all rows of x with it before going on.
 
 #include <cstring>
 
