@@ -5,6 +5,7 @@
 
 #include "server/chat/bound_args.h"
 #include "server/chat/filters.h"
+#include "server/chat/merge_sort.h"
 #include "server/chat/operators.h"
 #include "server/chat/sequence_keys.h"
 #include "server/chat/string_case.h"
@@ -46,7 +47,7 @@ std::vector<size_t> sorted_order(Interp& interp, const std::vector<Value>& keys,
   std::vector<size_t> order(keys.size());
   std::iota(order.begin(), order.end(), size_t{0});
   // Merge sort asks only for less() and stays in bounds whatever it answers.
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+  merge_sort(order, [&](size_t a, size_t b) {
     return reverse ? less(interp, keys[b], keys[a]) : less(interp, keys[a], keys[b]);
   });
   return order;

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "server/chat/interp.h"
+#include "server/chat/merge_sort.h"
 
 namespace hearth::jinja {
 
@@ -69,7 +70,7 @@ Value Interp::dict(std::vector<Entry> entries) {
   // The order by key, later of equal keys after earlier ones, finds the duplicates.
   std::vector<uint32_t> order(entries.size());
   std::iota(order.begin(), order.end(), 0U);
-  std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+  merge_sort(order, [&](uint32_t a, uint32_t b) {
     return compare_keys(entries[a].first, entries[b].first) < 0;
   });
   std::vector<bool> dropped(entries.size(), false);

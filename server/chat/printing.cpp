@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "server/chat/merge_sort.h"
 #include "server/chat/operators.h"
 #include "server/chat/unicode.h"
 
@@ -353,9 +354,8 @@ class JsonWriter {
     std::vector<const Entry*> order;
     for (const Entry& entry : entries) order.push_back(&entry);
     if (style_.sort_keys) {
-      std::stable_sort(order.begin(), order.end(), [&](const Entry* a, const Entry* b) {
-        return less(interp_, a->first, b->first);
-      });
+      merge_sort(order,
+                 [&](const Entry* a, const Entry* b) { return less(interp_, a->first, b->first); });
     }
     out_ << '{';
     for (size_t i = 0; i < order.size(); ++i) {
