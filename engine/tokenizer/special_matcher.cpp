@@ -11,7 +11,9 @@ SpecialMatcher::SpecialMatcher(const Vocabulary& vocabulary, bool all) {
     if (wanted && !vocabulary.text(id).empty()) entries_.push_back({vocabulary.text(id), id});
   }
   // Of two tokens with one text the one that the vocabulary finds is wanted; the last one else.
-  std::ranges::stable_sort(entries_, {}, &Entry::text);
+  std::ranges::sort(entries_, [](const Entry& a, const Entry& b) {
+    return a.text != b.text ? a.text < b.text : a.id < b.id;
+  });
   std::vector<Entry> unique;
   for (const Entry& entry : entries_) {
     if (unique.empty() || unique.back().text != entry.text) {
