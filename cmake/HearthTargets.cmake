@@ -28,6 +28,10 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
   # GCC 12 sees overlapping copies in std::string's own operator+ (GCC PR105651).
   target_compile_options(hearth_flags INTERFACE -Wno-restrict)
 endif()
+if(HEARTH_FUZZ)
+  # Coverage for libFuzzer in the libraries; the fuzz targets link its main.
+  target_compile_options(hearth_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 if(HEARTH_SANITIZE)
   target_compile_options(hearth_flags INTERFACE
     -fsanitize=${HEARTH_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)

@@ -16,19 +16,21 @@ constexpr int64_t kMaxPages = INT32_MAX / kPageTokens;
 
 double mib(uint64_t bytes) { return static_cast<double>(bytes) / kMiB; }
 
-/// What an open-ended plan gives to KV pages: three quarters of the memory that the mapped weights
-/// leave, so that the page cache keeps the weights; a quarter of all where the weights do not fit.
+/// What a worker may use of its own: all that the mapped weights leave, and at least half where the
+/// weights are larger than the memory and are paged.
+uint64_t own_budget(const MemoryPlan& plan) {
+  return plan.available_bytes - std::min(plan.weights_bytes, plan.available_bytes / 2);
+}
+
+/// What an open-ended plan gives to KV pages: three quarters of the budget, less activations.
 uint64_t open_kv_budget(const MemoryPlan& plan) {
-  const uint64_t free = plan.available_bytes > plan.weights_bytes
-                            ? (plan.available_bytes - plan.weights_bytes) / 4 * 3
-                            : plan.available_bytes / 4;
-  return free - std::min(free, plan.activation_bytes);
+  const uint64_t budget = own_budget(plan) / 4 * 3;
+  return budget - std::min(budget, plan.activation_bytes);
 }
 
 std::unexpected<Error> does_not_fit(const MemoryPlan& plan, uint64_t kv_bytes,
                                     uint64_t page_bytes) {
-  const uint64_t left =
-      plan.available_bytes - std::min(plan.available_bytes, plan.activation_bytes);
+  const uint64_t left = own_budget(plan) - std::min(own_budget(plan), plan.activation_bytes);
   const uint64_t fitting = left / page_bytes / static_cast<uint64_t>(plan.parallel) * kPageTokens;
   return fail(
       ErrorCode::kResourceExhausted,
@@ -80,8 +82,8 @@ Result<MemoryPlan> make_memory_plan(const EngineOptions& options, const ModelCon
   plan.kv_pages = std::min(plan.kv_pages, kMaxPages);
 
   const auto kv_bytes = checked_mul<uint64_t>(static_cast<uint64_t>(plan.kv_pages), page_bytes);
-  if (plan.context_tokens == 0 || !kv_bytes || plan.activation_bytes > plan.available_bytes ||
-      *kv_bytes > plan.available_bytes - plan.activation_bytes) {
+  if (plan.context_tokens == 0 || !kv_bytes || plan.activation_bytes > own_budget(plan) ||
+      *kv_bytes > own_budget(plan) - plan.activation_bytes) {
     return does_not_fit(plan, kv_bytes.value_or(UINT64_MAX), page_bytes);
   }
   plan.kv_bytes = *kv_bytes;

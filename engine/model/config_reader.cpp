@@ -17,6 +17,7 @@ constexpr uint32_t kMaxWidth = 1U << 20;
 constexpr uint32_t kMaxHeads = 4096;
 constexpr uint32_t kMaxHeadDim = 1024;
 constexpr uint32_t kMaxContext = 1U << 26;
+constexpr int64_t kMaxVocab = (1 << 20) - 1;  // what the sampler's packed candidates hold
 
 /// Reads "<arch>.<suffix>" values and says which key was wrong.
 class KeyReader {
@@ -99,10 +100,10 @@ Result<int32_t> read_vocab_size(const ModelFile& file) {
     return fail(ErrorCode::kMalformed, source + ": has no tensor token_embd.weight",
                 "token_embd.weight");
   const int64_t rows = embedding->dims[1];
-  if (rows > INT32_MAX / 2)
+  if (rows > kMaxVocab)
     return fail(ErrorCode::kMalformed,
                 fmt::format("{}: token_embd.weight has {} rows, expected at most {}", source, rows,
-                            INT32_MAX / 2),
+                            kMaxVocab),
                 "token_embd.weight");
   const MetaValue* tokens = file.metadata().find("tokenizer.ggml.tokens");
   if (tokens != nullptr) {
