@@ -66,18 +66,27 @@ Usage GenerationRun::usage() const {
 
 Result<std::vector<Delta>> GenerationRun::next(milliseconds timeout) {
   std::vector<Delta> out;
+  if (!failure_) {
+    if (Status status = drain_all(timeout, out); !status) failure_ = std::move(status).error();
+  }
+  // What came before the failure is delivered before it.
+  if (failure_ && out.empty()) return std::unexpected(*failure_);
+  return out;
+}
+
+Status GenerationRun::drain_all(milliseconds timeout, std::vector<Delta>& out) {
   size_t alive = 0;
   for (size_t i = 0; i < prompts_.size(); ++i) {
     if (prompts_[i].ended()) continue;
     ++alive;
     HEARTH_RETURN_IF_ERROR(drain(i, milliseconds(0), out));
   }
-  if (!out.empty() || done()) return out;
+  if (!out.empty() || done()) return {};
   const milliseconds wait = alive > 1 ? std::min(timeout, kSharedWait) : timeout;
   while (prompts_[turn_].ended()) turn_ = (turn_ + 1) % prompts_.size();
   HEARTH_RETURN_IF_ERROR(drain(turn_, wait, out));
   turn_ = (turn_ + 1) % prompts_.size();
-  return out;
+  return {};
 }
 
 Status GenerationRun::drain(size_t prompt, milliseconds timeout, std::vector<Delta>& out) {

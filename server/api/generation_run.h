@@ -83,6 +83,7 @@ class GenerationRun {
   GenerationRun(const ApiContext& context, const RunSpec& spec);
 
   [[nodiscard]] Status check_choice(int32_t choice) const;
+  Status drain_all(std::chrono::milliseconds timeout, std::vector<Delta>& out);
   Status drain(size_t prompt, std::chrono::milliseconds timeout, std::vector<Delta>& out);
   Status take(size_t prompt, EngineEvent event, std::vector<Delta>& out);
   void take_token(size_t prompt, TokenEvent event, std::vector<Delta>& out);
@@ -94,7 +95,8 @@ class GenerationRun {
   bool with_logprobs_ = false;
   int32_t num_choices_ = 1;
   std::vector<Prompt> prompts_;
-  size_t turn_ = 0;  // the prompt that is waited for next
+  std::optional<Error> failure_;  // told once the deltas before it are
+  size_t turn_ = 0;               // the prompt that is waited for next
 };
 
 }  // namespace hearth::api

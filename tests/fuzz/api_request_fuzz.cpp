@@ -63,12 +63,13 @@ struct Daemon {
       "{{ bos_token }}{% for m in messages %}<|start|>{{ m.role }}\n{{ m.content }}"
       "{% for c in m.tool_calls or [] %}{{ c.function.arguments | tojson }}{% endfor %}<|end|>"
       "{% endfor %}");
-  Api api{ApiContext{.tokenizer = tokenizer,
-                     .chat_template = &*chat_template,
-                     .template_tokens = {{"bos_token", "<s>"}, {"eos_token", "</s>"}},
-                     .generations = service,
-                     .model = {.id = "tiny", .context_tokens = 4096},
-                     .random = [] { return uint64_t{4}; }}};
+  Api api{ApiContext{
+      .tokenizer = tokenizer,
+      .chat_template = &*chat_template,
+      .template_tokens = {{"bos_token", "<s>"}, {"eos_token", "</s>"}},
+      .generations = service,
+      .model = ModelInfo{.id = "tiny", .aliases = {}, .context_tokens = 4096, .description = {}},
+      .random = [] { return uint64_t{4}; }}};
 };
 
 constexpr const char* kPaths[] = {"/v1/chat/completions", "/v1/completions", "/tokenize",

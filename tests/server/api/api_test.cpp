@@ -92,8 +92,7 @@ TEST_CASE("requests are counted by handler, method and status") {
 }
 
 TEST_CASE("keys guard all but what probes and people need") {
-  auto access =
-      auth::AccessPolicy::create({.api_keys = {"alice:0123456789abcdef0123456789abcdef"}});
+  auto access = auth::AccessPolicy::create({.api_keys = {"0123456789abcdef0123456789abcdef"}});
   REQUIRE(access.has_value());
   FakeDaemon daemon;
   daemon.context.access = access->get();
