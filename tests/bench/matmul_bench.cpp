@@ -124,15 +124,29 @@ void time_type(const Options& options, const test::Variant& variant, DType dtype
 
 Options parse(int argc, char** argv) {
   Options options;
-  for (int i = 1; i + 1 < argc; i += 2) {
+  for (int i = 1; i < argc; i += 2) {
     const std::string flag = argv[i];
-    const std::string value = argv[i + 1];
-    if (flag == "--threads") options.threads = std::stoi(value);
-    if (flag == "--isa") options.isa = value;
-    if (flag == "--type") options.type = value;
-    if (flag == "--rows") options.rows = std::stoll(value);
-    if (flag == "--mib") options.mib = std::stoll(value);
-    if (flag == "--cols") options.cols = std::stoll(value);
+    const std::string value = i + 1 < argc ? argv[i + 1] : "";
+    if (flag == "--isa") {
+      options.isa = value;
+    } else if (flag == "--type" && find_dtype(value) != nullptr) {
+      options.type = value;
+    } else {
+      const int64_t number = std::atoll(value.c_str());
+      if (flag == "--threads" && number > 0) {
+        options.threads = static_cast<int>(number);
+      } else if (flag == "--rows" && number > 0) {
+        options.rows = number;
+      } else if (flag == "--mib" && number > 0) {
+        options.mib = number;
+      } else if (flag == "--cols" && number > 0 && number % 256 == 0) {
+        options.cols = number;
+      } else {
+        std::fprintf(stderr, "%s %s: unknown option or value out of range\n", flag.c_str(),
+                     value.c_str());
+        std::exit(1);
+      }
+    }
   }
   return options;
 }
