@@ -2,7 +2,7 @@
 
 #include <spdlog/fmt/fmt.h>
 
-#include <array>
+#include <algorithm>
 
 #include "base/utf8.h"
 #include "engine/tokenizer/byte_level_tokenizer.h"
@@ -12,17 +12,12 @@ namespace hearth {
 
 namespace {
 
-constexpr auto kContinuation = [] {
-  std::array<char, 64> out{};
-  for (int i = 0; i < 64; ++i) out[static_cast<size_t>(i)] = static_cast<char>(0x80 + i);
-  return out;
-}();
-constexpr std::string_view kContinuationBytes(kContinuation.data(), kContinuation.size());
+bool is_continuation(char byte) { return (static_cast<uint8_t>(byte) & 0xC0) == 0x80; }
 
 /// True if the last bytes of `text`, which is not empty, are a whole character.
 bool ends_with_character(std::string_view text) {
-  const size_t lead = text.find_last_not_of(kContinuationBytes);
-  if (lead == std::string_view::npos) return false;
+  size_t lead = text.size() - 1;
+  while (lead > 0 && is_continuation(text[lead])) --lead;
   const Utf8Char last = decode_utf8(text.substr(lead));
   return last.valid && lead + last.length == text.size();
 }
@@ -48,7 +43,7 @@ std::string StreamDecoder::push(TokenId id) {
   text.resize(text.size() - held);
   // sanitize_utf8 makes one U+FFFD of a broken byte and the continuation bytes after it. Those that
   // come with later tokens belong to it too, or the text would depend on how it was cut.
-  if (ended_invalid_) text.erase(0, text.find_first_not_of(kContinuationBytes));
+  if (ended_invalid_) text.erase(text.begin(), std::ranges::find_if_not(text, is_continuation));
   if (!text.empty()) ended_invalid_ = !ends_with_character(text);
   return sanitize_utf8(text);
 }
