@@ -33,6 +33,17 @@ bool second_byte_fits(unsigned char lead, unsigned char second) {
   }
 }
 
+/// Bytes at the start of invalid `text` that one U+FFFD stands for: as many as begin a character,
+/// at least one (Unicode 15, section 3.9, U+FFFD substitution of maximal subparts).
+size_t maximal_subpart(std::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const size_t announced = announced_length(byte(0));
+  if (announced < 2 || text.size() < 2 || !second_byte_fits(byte(0), byte(1))) return 1;
+  size_t length = 2;
+  while (length < announced && length < text.size() && is_continuation(byte(length))) ++length;
+  return length;
+}
+
 }  // namespace
 
 Utf8Char decode_utf8(std::string_view text) {
@@ -93,16 +104,16 @@ size_t incomplete_utf8_suffix(std::string_view text) {
 std::string sanitize_utf8(std::string_view text) {
   std::string out;
   out.reserve(text.size());
-  bool in_invalid_run = false;
   while (!text.empty()) {
     const Utf8Char c = decode_utf8(text);
+    size_t length = c.length;
     if (c.valid) {
-      out.append(text.substr(0, c.length));
-    } else if (!in_invalid_run || !is_continuation(static_cast<unsigned char>(text[0]))) {
+      out.append(text.substr(0, length));
+    } else {
       append_utf8(out, kReplacement);
+      length = maximal_subpart(text);
     }
-    in_invalid_run = !c.valid;
-    text.remove_prefix(c.length);
+    text.remove_prefix(length);
   }
   return out;
 }

@@ -26,7 +26,8 @@ bool is_valid_utf8(std::string_view text);
 /// Bytes at the end of `text` that begin a character which may still be completed: 0 to 3.
 size_t incomplete_utf8_suffix(std::string_view text);
 
-/// `text` with each maximal invalid part replaced by U+FFFD.
+/// `text` with U+FFFD for each maximal subpart that is no character (Unicode 15, section 3.9): the
+/// same whether it is sanitized at once or in pieces that end where a character does.
 std::string sanitize_utf8(std::string_view text);
 
 }  // namespace hearth

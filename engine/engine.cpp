@@ -1,7 +1,6 @@
 #include "engine/engine.h"
 
 #include <spdlog/fmt/fmt.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <utility>
@@ -35,9 +34,10 @@ Result<std::unique_ptr<Engine>> Engine::load(const EngineOptions& options) {
                                     .max_running = plan.parallel,
                                     .page_tokens = plan.page_tokens,
                                     .num_pages = static_cast<int32_t>(plan.kv_pages)};
-  spdlog::info("kernels {}, {} threads", table->name, threads);
-  return std::unique_ptr<Engine>(new Engine(std::make_unique<Impl>(
-      std::move(model), plan, std::move(pool), std::move(kv), std::move(forward), scheduling)));
+  auto impl = std::make_unique<Impl>(std::move(model), plan, std::move(pool), std::move(kv),
+                                     std::move(forward), scheduling);
+  impl->kernels = fmt::format("{} kernels, {} threads", table->name, threads);
+  return std::unique_ptr<Engine>(new Engine(std::move(impl)));
 }
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -83,6 +83,8 @@ EngineStats Engine::stats() const {
 }
 
 const MemoryPlan& Engine::plan() const { return impl_->plan; }
+
+std::string Engine::kernels() const { return impl_->kernels; }
 
 Status Engine::Impl::validate(const GenerateRequest& request) const {
   const auto in_vocab = [this](int32_t token) { return token >= 0 && token < plan.vocab_size; };

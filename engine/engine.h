@@ -65,6 +65,8 @@ class Engine {
 
   [[nodiscard]] EngineStats stats() const;
   [[nodiscard]] const MemoryPlan& plan() const;
+  /// For the log: "avx512 kernels, 2 threads".
+  [[nodiscard]] std::string kernels() const;
 
  private:
   struct Impl;

@@ -2,6 +2,7 @@
 // The engine's parts and the order of a step. Included by engine*.cpp only.
 
 #include <memory>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -75,6 +76,7 @@ struct Engine::Impl {
   std::vector<EngineEvent> events;
   std::vector<QueueTime> queue_times;
   EngineStats stats;
+  std::string kernels;  // what Engine::kernels() says
 };
 
 }  // namespace hearth

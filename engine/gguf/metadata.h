@@ -73,6 +73,8 @@ class Metadata {
   /// For the parser. False if the key exists already.
   bool insert(std::string_view key, MetaValue value);
   void set_source(std::string file) { source_ = std::move(file); }
+  /// The file's name as messages show it; empty if none was set.
+  [[nodiscard]] const std::string& source() const { return source_; }
 
   [[nodiscard]] const std::unordered_map<std::string_view, MetaValue>& entries() const {
     return entries_;

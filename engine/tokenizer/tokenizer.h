@@ -70,8 +70,7 @@ class StreamDecoder {
  private:
   const Tokenizer& tokenizer_;
   bool render_special_;
-  std::string pending_;         // at most 3 bytes of an incomplete character
-  bool ended_invalid_ = false;  // the text so far ends with a byte that is no character
+  std::string pending_;  // at most 3 bytes of an incomplete character
 };
 
 }  // namespace hearth

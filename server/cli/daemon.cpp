@@ -57,9 +57,10 @@ Daemon::~Daemon() { shut_down(); }
 
 Status Daemon::run(std::unique_ptr<ModelFile> file) {
   const auto num_workers = static_cast<int32_t>(worker_options_.size());
+  const int32_t parallel = options_.parallel > 0 ? options_.parallel : kDefaultParallel;
   gateway_.emplace(
       Gateway::Options{.num_workers = num_workers,
-                       .max_requests = options_.max_queue + options_.parallel * num_workers,
+                       .max_requests = options_.max_queue + parallel * num_workers,
                        .model_name = model_name_},
       Gateway::Listener{
           .ready = [this](int32_t, const ipc::Ready& ready) { tell_main(ready); },

@@ -58,7 +58,7 @@ int load_and_run(const WorkerOptions& options, ipc::Channel& channel) {
                    .page_tokens = plan.page_tokens,
                    .kv_pages = plan.kv_pages,
                    .kv_type = std::string(dtype_info(plan.kv_type).name),
-                   .plan_line = plan.describe()};
+                   .plan_line = (*engine)->kernels() + "; " + plan.describe()};
   if (!channel.send(ipc::Up(std::move(ready))).has_value()) return 0;
   EngineAdapter adapter(**engine);
   const SteadyClock clock;

@@ -38,7 +38,11 @@ TEST_CASE("incomplete_utf8_suffix finds only a suffix that can still be complete
 TEST_CASE("sanitize_utf8 replaces broken parts and keeps the rest") {
   CHECK(sanitize_utf8("a\xFFz") == "a\uFFFDz");
   CHECK(sanitize_utf8("h\xC3\xA9") == "hé");
-  CHECK(is_valid_utf8(sanitize_utf8("\xE2\x82\xE2\x82\xAC\x80")));
+  CHECK(sanitize_utf8("\xE2\x82\xE2\x82\xAC\x80") == "\uFFFD€\uFFFD");
+  CHECK(sanitize_utf8("\x80\x80") == "\uFFFD\uFFFD");
+  // The example of Unicode 15, table 3-11.
+  CHECK(sanitize_utf8("\xE1\x80\xE2\xF0\x91\x92\xF1\xBF\x41") == "\uFFFD\uFFFD\uFFFD\uFFFDA");
+  CHECK(sanitize_utf8("\xED\xA0\x80") == "\uFFFD\uFFFD\uFFFD");  // a surrogate has no subpart
 }
 
 }  // namespace hearth

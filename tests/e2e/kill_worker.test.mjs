@@ -1,20 +1,21 @@
 // A worker dies: it is back at once, and the other workers' streams do not notice.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { Daemon, post, sleep, stream, textOf, until } from "./support/hearth.mjs";
+import { Daemon, post, sleep, stream, synth, temporaryFolder, textOf, until } from "./support/hearth.mjs";
 
+// Large enough that a stream takes a second: there must be time to kill something.
+let model;
 let daemon;
 before(async () => {
-  daemon = await Daemon.start(["--workers", "2", "-t", "1", "--parallel", "8"]);
+  model = synth(temporaryFolder(), "some.gguf", ["--arch", "llama", "--preset", "120m", "--type", "q4_0"]);
+  daemon = await Daemon.start(["-m", model, "--workers", "2", "-t", "1", "-c", "512", "--parallel", "8"]);
 });
 after(() => daemon.stop());
 
 const request = (seed) => ({
-  model: "hearth-tiny",
   prompt: `Once upon a time there were ${seed} lights.`,
-  max_tokens: 400,
+  max_tokens: 80,
   seed,
-  logit_bias: {},
 });
 
 test("SIGKILL of one worker: its streams end with an error, the others' are untouched", async (t) => {
@@ -57,7 +58,7 @@ test("SIGKILL of one worker: its streams end with an error, the others' are unto
 
 test("a killed worker's plain request gets a clear 503", async () => {
   const url = `${daemon.url}/v1/completions`;
-  const pending = [1, 2, 3, 4].map((seed) => post(url, { ...request(seed), max_tokens: 480 }));
+  const pending = [1, 2, 3, 4].map((seed) => post(url, { ...request(seed), max_tokens: 400 }));
   await until(async () => (await daemon.metric("vllm:num_requests_running")).reduce((a, b) => a + b, 0) >= 4, "four running requests");
   for (const pid of daemon.workers()) process.kill(pid, "SIGKILL");
   for (const { status, headers, json } of await Promise.all(pending)) {
@@ -70,7 +71,7 @@ test("a killed worker's plain request gets a clear 503", async () => {
 });
 
 test("SIGTERM: running streams finish, the exit code is 0 and no worker is left", async () => {
-  const own = await Daemon.start(["--workers", "2", "-t", "1"]);
+  const own = await Daemon.start(["-m", model, "--workers", "2", "-t", "1", "-c", "512"]);
   const pids = own.workers();
   let tokens = 0;
   const running = stream(`${own.url}/v1/completions`, request(9), () => ++tokens);

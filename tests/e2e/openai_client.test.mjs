@@ -100,9 +100,12 @@ test("completions: several prompts, echo, stop, logprobs", async () => {
   });
   assert.ok(echo.choices[0].text.startsWith("The sea is blue"));
   const { tokens, token_logprobs, text_offset } = echo.choices[0].logprobs;
-  assert.equal(tokens.join(""), echo.choices[0].text);
+  // A token of a part of a character is shown by its bytes, so only the prompt joins to its text.
+  assert.ok(tokens.join("").startsWith("The sea is blue"));
   assert.equal(token_logprobs[0], null);
   assert.ok(token_logprobs.slice(1).every((p) => p <= 0));
+  assert.equal(token_logprobs.length, tokens.length);
+  assert.deepEqual(text_offset, [...text_offset].sort((a, b) => a - b));
   assert.equal(text_offset.length, tokens.length);
   const chunks = await collect(
     await client.completions.create({ model, prompt: "The sea", max_tokens: 24, seed: 2, stream: true }),

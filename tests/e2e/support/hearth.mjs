@@ -6,7 +6,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
-const buildFolder = process.env.HEARTH_BUILD ?? join(root, "build/release");
+const buildFolder = process.env.E2E_BUILD_DIR ?? join(root, "build/release");
 export const binary = join(buildFolder, "hearth");
 export const builtinModel = join(buildFolder, "hearth-tiny.gguf");
 export const vectors = join(root, "../shared/vectors");
