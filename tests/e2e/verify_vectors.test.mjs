@@ -1,0 +1,49 @@
+// hearth verify over every reference model of the Llama family: logits, greedy tokens, likelihood.
+import assert from "node:assert/strict";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { hasVectors, run, vectors } from "./support/hearth.mjs";
+
+const skip = !hasVectors && "no ../shared/vectors";
+const architectures = ["llama", "qwen2", "qwen3"];
+const types = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS"];
+
+/** Reference models that this version runs: dense, of these architectures and types. */
+function referenceModels() {
+  const folder = join(vectors, "models");
+  return readdirSync(folder)
+    .filter((name) => name.endsWith(".json"))
+    .map((name) => join(folder, name))
+    .filter((path) => {
+      const expected = JSON.parse(readFileSync(path, "utf8"));
+      const dense = expected.router_min_gap === undefined;
+      return dense && architectures.includes(expected.architecture) && Object.keys(expected.tensor_types).every((type) => types.includes(type));
+    })
+    .map((path) => path.replace(/\.json$/, ".gguf"));
+}
+
+for (const isa of ["ref", "auto"]) {
+  for (const kv of ["f16", "f32"]) {
+    test(`reference models, kernels ${isa}, KV cache ${kv}`, { skip }, (t) => {
+      const models = referenceModels();
+      assert.ok(models.length >= 29, `found ${models.length} models`);
+      const done = run(["verify", "--isa", isa, "--kv-type", kv, ...models.flatMap((path) => ["-m", path])]);
+      for (const line of done.stdout.trim().split("\n")) t.diagnostic(line);
+      assert.equal(done.status, 0, done.stderr);
+    });
+  }
+}
+
+test("file variants give their base model's results", { skip }, (t) => {
+  const folder = join(vectors, "formats");
+  const variants = JSON.parse(readFileSync(join(folder, "formats.json"), "utf8")).filter(({ file }) => file.endsWith(".gguf"));
+  assert.ok(variants.length >= 4);
+  const args = variants.flatMap(({ file, same_results_as: base }) => {
+    const expected = [join(folder, base), join(vectors, "models", base)].find(existsSync);
+    return ["-m", join(folder, file), "--expect", expected];
+  });
+  const done = run(["verify", "--kv-type", "f32", ...args]);
+  for (const line of done.stdout.trim().split("\n")) t.diagnostic(line);
+  assert.equal(done.status, 0, done.stderr);
+});
