@@ -1,13 +1,25 @@
 #pragma once
-// Splitting the rows of an op over the pool. Included by translation units built for different
-// instruction sets: everything here is inlined, or instantiated for a lambda of the includer alone.
+// Running an op on the pool. Included by translation units built for different instruction sets:
+// everything here is inlined, or instantiated for a lambda of the includer alone.
 
 #include <cstdint>
+#include <utility>
 
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/kernel_table.h"
 
 namespace hearth::kernels {
+
+/// Runs body(thread_index, num_threads) on every thread of the context's pool, or once on the
+/// caller's thread where there is no pool.
+template <typename Body>
+__attribute__((always_inline)) inline void run_on_pool(const ExecContext& context, Body&& body) {
+  if (context.pool == nullptr) {
+    body(0, 1);
+  } else {
+    context.pool->run(std::forward<Body>(body));
+  }
+}
 
 /// Waking the pool costs a few microseconds, about as long as one core takes for this many simple
 /// element operations: smaller ops stay on the caller.

@@ -1,6 +1,6 @@
+#include "kernels/cpu/parallel.h"
 #include "kernels/matmul/check_jobs.h"
 #include "kernels/matmul/matmul.h"
-#include "kernels/matmul/parallel.h"
 #include "kernels/quant/half.h"
 #include "kernels/quant/unpack.h"
 #include "kernels/quant/visit.h"

@@ -1,10 +1,10 @@
 #pragma once
 // The matmul op over an instruction set: jobs and threads to kernels.
 
+#include "kernels/cpu/parallel.h"
 #include "kernels/matmul/check_jobs.h"
 #include "kernels/matmul/float_kernel.h"
 #include "kernels/matmul/panel_kernel.h"
-#include "kernels/matmul/parallel.h"
 #include "kernels/quant/visit.h"
 
 namespace hearth::kernels::simd {

@@ -1,4 +1,4 @@
-#include "kernels/matmul/parallel.h"
+#include "kernels/cpu/parallel.h"
 #include "kernels/quant/half.h"
 #include "kernels/quant/intrinsics.h"
 #include "kernels/quant/quantize_rows.h"

@@ -3,7 +3,7 @@
 #include <limits>
 
 #include "base/check.h"
-#include "kernels/matmul/parallel.h"
+#include "kernels/cpu/parallel.h"
 #include "kernels/quant/half.h"
 #include "kernels/quant/quantize_rows.h"
 
