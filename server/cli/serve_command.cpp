@@ -13,6 +13,7 @@
 #include "server/cli/builtin_model.h"
 #include "server/cli/commands.h"
 #include "server/cli/daemon.h"
+#include "server/cli/served_model.h"
 #include "server/config/serve_options.h"
 #include "server/supervisor/signals.h"
 #include "server/worker/cpu_placement.h"
@@ -86,13 +87,6 @@ Result<std::unique_ptr<auth::AccessPolicy>> make_access(const ServeOptions& opti
                                      .insecure = options.insecure});
 }
 
-std::string served_name(const ServeOptions& options, const std::filesystem::path& file) {
-  if (!options.model_name.empty()) return options.model_name;
-  std::string name = file.filename().string();
-  if (name.ends_with(".gguf")) name.resize(name.size() - 5);
-  return name;
-}
-
 int serve(const ServeOptions& options, Signals signals) {
   const bool builtin = options.model.empty();
   const std::filesystem::path path =
@@ -111,7 +105,7 @@ int serve(const ServeOptions& options, Signals signals) {
   if (builtin)
     spdlog::info("no -m: serving the built-in demonstration model, whose weights are random");
   Daemon daemon(options, std::move(*access), std::move(signals), plan_workers(options, **file),
-                served_name(options, path));
+                served_name(options, **file));
   const auto status = daemon.run(std::move(*file));
   return status.has_value() ? 0 : report(status.error(), kFailed);
 }

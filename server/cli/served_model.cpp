@@ -50,12 +50,17 @@ void add_chat_template(ServedModel& model, std::string source) {
   spdlog::warn("the chat template cannot be used: {}", model.chat_template_error);
 }
 
+std::string name_of_file(const ModelFile& file) {
+  std::string name = file.path().filename().string();
+  if (name.ends_with(".gguf")) name.resize(name.size() - 5);
+  return name;
+}
+
 Result<ModelInfo> describe(const ModelFile& file, const Tokenizer& tokenizer,
                            const ServeOptions& options) {
   ModelInfo info;
-  std::string name = file.path().filename().string();
-  if (name.ends_with(".gguf")) name.resize(name.size() - 5);
-  info.id = options.model_name.empty() ? name : options.model_name;
+  const std::string name = name_of_file(file);
+  info.id = served_name(options, file);
   if (info.id != name) info.aliases.push_back(name);
   struct stat status {};
   if (::stat(file.path().c_str(), &status) == 0) info.created = status.st_mtime;
@@ -69,6 +74,10 @@ Result<ModelInfo> describe(const ModelFile& file, const Tokenizer& tokenizer,
 }
 
 }  // namespace
+
+std::string served_name(const ServeOptions& options, const ModelFile& file) {
+  return options.model_name.empty() ? name_of_file(file) : options.model_name;
+}
 
 Result<std::string> find_chat_template(const std::string& option, const Metadata& metadata) {
   if (option.empty()) {

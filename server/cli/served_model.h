@@ -23,6 +23,9 @@ struct ServedModel {
   ModelInfo info;  // context_tokens is known once a worker has planned its memory
 };
 
+/// The name clients ask for: --model-name, else the file's name without ".gguf".
+std::string served_name(const ServeOptions& options, const ModelFile& file);
+
 /// The text of the chat template: that of --chat-template (a built-in's name, else a file), else
 /// the model's own; empty if there is none. kInvalidArgument if the option names neither.
 Result<std::string> find_chat_template(const std::string& option, const Metadata& metadata);
