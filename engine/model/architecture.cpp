@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "engine/gguf/quote.h"
+
 namespace hearth {
 
 // One declaration and one entry per file of engine/model/arch; the list is written by CMake.
@@ -33,8 +35,8 @@ Result<ModelConfig> read_model_config(const ModelFile& file) {
     known += (known.empty() ? "" : ", ") + std::string(architecture.name);
   }
   return fail(ErrorCode::kUnsupported,
-              fmt::format("{}: general.architecture is '{}', known are {}",
-                          file.path().filename().string(), name, known),
+              fmt::format("{}: general.architecture is {}, known are {}",
+                          file.path().filename().string(), quote_foreign(name), known),
               "general.architecture");
 }
 

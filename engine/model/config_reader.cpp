@@ -7,6 +7,8 @@
 #include <cstring>
 #include <numbers>
 
+#include "engine/gguf/quote.h"
+
 namespace hearth {
 namespace {
 
@@ -194,7 +196,7 @@ Status apply_scaling(const KeyReader& keys, const ModelConfig& config, double ba
     rope.magnitude *= attn_factor;
     return {};
   }
-  return keys.bad("rope.scaling.type", type, "none, linear or yarn");
+  return keys.bad("rope.scaling.type", quote_foreign(type), "none, linear or yarn");
 }
 
 }  // namespace

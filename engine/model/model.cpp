@@ -5,6 +5,7 @@
 
 #include <unordered_set>
 
+#include "engine/gguf/quote.h"
 #include "engine/model/architecture.h"
 
 namespace hearth {
@@ -69,7 +70,7 @@ class TensorLookup {
     }
     if (unused > 0) {
       spdlog::warn("{}: {} tensors are not used by this architecture, the first is {}", source_,
-                   unused, first);
+                   unused, quote_foreign(first));
     }
   }
 
