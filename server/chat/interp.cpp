@@ -160,8 +160,7 @@ Flow Interp::run(const Stmt& statement) {
       return Flow::kNormal;
     case StmtKind::kFor: {
       const auto& loop = static_cast<const ForStmt&>(statement);
-      run_for(loop, eval(*loop.iterable), 0);
-      return Flow::kNormal;
+      return run_for(loop, eval(*loop.iterable), 0);
     }
     case StmtKind::kIf:
       return run_if(static_cast<const IfStmt&>(statement));
@@ -226,10 +225,6 @@ Flow Interp::run_for(const ForStmt& statement, const Value& iterable, uint32_t d
   for (const Value& item : loop->owned) loop->nesting = std::max(loop->nesting, item.nesting());
   loop->nesting = std::max(loop->nesting, iterable.nesting()) + 1;
   check_nesting(loop->nesting);
-  if (loop->items.empty()) {
-    Scope scope(*this);
-    return run_body(statement.otherwise);
-  }
   loop->depth = depth;
   loop->recursive = statement.recursive ? &statement : nullptr;
   loop->outer = frame_;
@@ -242,14 +237,19 @@ Flow Interp::run_for(const ForStmt& statement, const Value& iterable, uint32_t d
     }
   } finish{*loop};
   Value loop_value(Kind::kLoop, loop);
+  bool completed = false;  // some pass reached the end of the body
   for (loop->index = 0; loop->index < loop->items.size(); ++loop->index) {
     budget_.step();
     Scope scope(*this);
     assign(statement.target, loop->items[loop->index]);
     if (loop_name_) assign(*loop_name_, loop_value);
-    if (run_body(statement.body) == Flow::kBreak) break;
+    Flow flow = run_body(statement.body);
+    completed = completed || flow == Flow::kNormal;
+    if (flow == Flow::kBreak) break;
   }
-  return Flow::kNormal;
+  if (completed) return Flow::kNormal;
+  Scope scope(*this);  // a break in here ends the loop around this one
+  return run_body(statement.otherwise);
 }
 
 Flow Interp::run_with(const WithStmt& statement) {
