@@ -82,11 +82,9 @@ Value filter_sort(Interp& interp, const Value& subject, Args& args) {
   auto key_part = [&](const Value& value) { return exact ? value : ignore_case(interp, value); };
   for (const Value& item : items) {
     interp.budget().step();
-    if (paths.size() <= 1) {
-      keys.push_back(key_part(paths.empty() ? item : paths[0].get(interp, item)));
-      continue;
-    }
+    // A list even for one key: equal parts are not ordered, so undefined ones or Nones may meet.
     std::vector<Value> parts;
+    if (paths.empty()) parts.push_back(key_part(item));
     for (const AttributePath& path : paths) parts.push_back(key_part(path.get(interp, item)));
     keys.push_back(interp.list(std::move(parts)));
   }
@@ -193,6 +191,7 @@ Value filter_groupby(Interp& interp, const Value& subject, Args& args) {
     }
     if (members.empty()) runtime_fault("groupby: a key does not equal itself");
     groups.push_back(interp.tuple({plain[first], interp.list(std::move(members))}));
+    groups.back().object<ListObject>().group = true;
   }
   return interp.list(std::move(groups));
 }

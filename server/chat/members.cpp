@@ -71,6 +71,10 @@ Value native_attribute(Interp& interp, const Value& object, const std::string& n
     const Value* value = space.find(name);
     return value != nullptr ? *value : Value();
   }
+  if (object.is(Kind::kTuple) && object.object<ListObject>().group) {
+    if (name == "grouper") return object.items()[0];
+    if (name == "list") return object.items()[1];
+  }
   if (object.is(Kind::kLoop)) {
     Value value = loop_attribute(object.object<LoopObject>(), name, interp);
     if (!value.is_undefined() || value.pointer() != nullptr) return value;
@@ -244,7 +248,9 @@ Value get_slice(Interp& interp, const Value& object, const Value& start, const V
                 const Value& step) {
   if (object.is_undefined()) fault_undefined(object);
   if (!object.is_string() && !object.is_list_like() && !object.is(Kind::kRange)) {
-    return missing(interp, object, interp.string("slice"));
+    runtime_fault(object.is(Kind::kDict)
+                      ? "unhashable type: 'slice'"
+                      : std::string("'") + type_name(object) + "' object is not subscriptable");
   }
   SliceRange range = slice_range(length_of(interp, object), start, stop, step);
   int64_t count = slice_count(range);
@@ -253,7 +259,7 @@ Value get_slice(Interp& interp, const Value& object, const Value& start, const V
     const auto& whole = object.object<RangeObject>();
     Int128 stride = static_cast<Int128>(whole.step) * range.step;
     Int128 first = whole.start + static_cast<Int128>(whole.step) * range.start;
-    Int128 stop_at = first + stride * count;
+    Int128 stop_at = whole.start + static_cast<Int128>(whole.step) * range.stop;
     auto fits = [](Int128 value) { return value >= INT64_MIN && value <= INT64_MAX; };
     if (!fits(stride) || !fits(first) || !fits(stop_at)) limit_fault("a range is too large");
     return interp.range(static_cast<int64_t>(first), static_cast<int64_t>(stop_at),

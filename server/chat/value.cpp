@@ -48,8 +48,10 @@ int rank(const Value& value) {
       return 2;
     case Kind::kTuple:
       return 3;
+    case Kind::kUndefined:
+      return 4;
     default:
-      return 4;  // by identity
+      return 5;  // by identity
   }
 }
 
@@ -103,6 +105,7 @@ int compare_keys(const Value& a, const Value& b) {
     case 1:
       return a.text().compare(b.text());
     case 2:
+    case 4:
       return 0;
     case 3: {
       const auto& x = a.items();

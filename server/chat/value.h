@@ -123,6 +123,7 @@ struct BigIntObject : Object {
 
 struct ListObject : Object {
   std::vector<Value> items;
+  bool group = false;  // a pair that groupby made: it has the attributes grouper and list
 };
 
 using Entry = std::pair<Value, Value>;
@@ -165,7 +166,8 @@ struct UndefinedObject : Object {
   bool unsafe = false;  // an attribute the sandbox forbids
 };
 
-/// A total order over everything that can be a key: numbers by value, then texts, None, tuples.
+/// A total order over everything that can be a key: numbers by value, then texts, None, tuples,
+/// undefined values (all equal).
 /// Faults for values that are not hashable.
 int compare_keys(const Value& a, const Value& b);
 void check_hashable(const Value& key);
