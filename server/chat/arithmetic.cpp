@@ -42,6 +42,11 @@ double floor_mod(double a, double b) {
   return rest == 0 ? std::copysign(0.0, b) : rest;
 }
 
+double floor_divide(double a, double b) {
+  double quotient = (a - floor_mod(a, b)) / b;
+  return quotient == 0 ? std::copysign(0.0, a / b) : std::floor(quotient + 0.5);
+}
+
 Value real_arithmetic(Op op, double a, double b) {
   switch (op) {
     case Op::kAdd:
@@ -55,7 +60,7 @@ Value real_arithmetic(Op op, double a, double b) {
       return Value::real(a / b);
     case Op::kFloorDivide:
       if (b == 0) runtime_fault("float floor division by zero");
-      return Value::real(std::floor((a - floor_mod(a, b)) / b + 0.5));
+      return Value::real(floor_divide(a, b));
     case Op::kModulo:
       if (b == 0) runtime_fault("float modulo");
       return Value::real(floor_mod(a, b));

@@ -110,9 +110,14 @@ Value filter_indent(Interp& interp, const Value& subject, Args& args) {
   return interp.string(out.take(), subject.markup());
 }
 
+const std::string& need_text(const char* filter, const Value& subject) {
+  if (subject.is_string()) return subject.text();
+  if (subject.is_undefined()) fault_undefined(subject);
+  runtime_fault(std::string(filter) + " needs a text, not '" + type_name(subject) + "'");
+}
+
 Value filter_truncate(Interp& interp, const Value& subject, Args& args) {
   BoundArgs bound("truncate", args, {"length", "killwords", "end", "leeway"});
-  Value text = to_str(interp, subject);
   int64_t length = bound.integer(0, 255);
   Value end = bound.get(2, interp.string("..."));
   int64_t leeway = bound.absent(3) ? 5 : bound.integer(3, 5);
@@ -122,15 +127,15 @@ Value filter_truncate(Interp& interp, const Value& subject, Args& args) {
                   std::to_string(length));
   }
   if (leeway < 0) runtime_fault("expected leeway >= 0, got " + std::to_string(leeway));
-  int64_t size = length_of(interp, text);
-  if (size <= length || size - length <= leeway) return text;
-  std::string kept =
-      text.text().substr(0, bytes_of_chars(text.text(), static_cast<size_t>(length - end_length)));
+  int64_t size = length_of(interp, subject);  // of any sequence: a short one passes as it is
+  if (size <= length || size - length <= leeway) return subject;
+  const std::string& text = need_text("truncate", subject);
+  std::string kept = text.substr(0, bytes_of_chars(text, static_cast<size_t>(length - end_length)));
   if (!bound.flag(1, false)) {
     size_t blank = kept.rfind(' ');
     if (blank != std::string::npos) kept.resize(blank);
   }
-  return interp.string(kept + str_of(interp, end), text.markup());
+  return interp.string(kept + str_of(interp, end), subject.markup());
 }
 
 Value filter_wordcount(Interp& interp, const Value& subject, Args& args) {
@@ -209,13 +214,13 @@ void wrap_line(Interp& interp, std::string_view line, int64_t width, bool break_
 Value filter_wordwrap(Interp& interp, const Value& subject, Args& args) {
   BoundArgs bound("wordwrap", args,
                   {"width", "break_long_words", "wrapstring", "break_on_hyphens"});
-  Value text = to_str(interp, subject);
+  const std::string& text = need_text("wordwrap", subject);
   int64_t width = bound.integer(0, 79);
   if (width <= 0) runtime_fault("invalid width " + std::to_string(width) + " (must be > 0)");
   std::string separator = bound.absent(2) ? "\n" : bound.text(2);
   TextBuilder out(interp.budget());
   bool first = true;
-  for (std::string_view line : split_lines(interp, text.text(), false)) {
+  for (std::string_view line : split_lines(interp, text, false)) {
     if (!std::exchange(first, false)) out << separator;
     wrap_line(interp, line, width, bound.flag(1, true), separator, out);
   }

@@ -92,7 +92,7 @@ Value global_raise(Interp& interp, Args& args) {
 /// The format of strftime, in UTC so that a prompt does not depend on the server's place.
 Value global_strftime(Interp& interp, Args& args) {
   BoundArgs bound("strftime_now", args, {"format"}, 1);
-  static constexpr std::string_view kDirectives = "aAbBcCdDeFgGhHIjmMnprRStTuUVwWxXyYzZ%";
+  static constexpr std::string_view kDirectives = "aAbBcCdDeFgGhHIjklmMnpPrRsStTuUVwWxXyYzZ%";
   auto seconds = static_cast<std::time_t>(interp.now());
   std::tm time{};
   if (gmtime_r(&seconds, &time) == nullptr) runtime_fault("the time is out of range");
@@ -104,22 +104,22 @@ Value global_strftime(Interp& interp, Args& args) {
     rest.remove_prefix(percent);
     if (rest.empty()) break;
     interp.budget().step();
-    bool unpadded = rest.starts_with("%-");
-    size_t letter = unpadded ? 2 : 1;
+    // A flag: no padding, blanks, zeros, upper case, the other case.
+    bool flagged = rest.size() > 1 && std::string_view("-_0^#").contains(rest[1]);
+    std::string form(rest.substr(0, flagged ? 2 : 1));
+    size_t letter = form.size();
     if (letter >= rest.size()) runtime_fault("strftime_now() format ends with '%'");
     char directive = rest[letter];
     rest.remove_prefix(letter + 1);
-    if (directive == 'f') {
-      out << "000000";
-      continue;
-    }
+    if (directive == 'f') out << "000000";
+    // The time has no zone, so templates see none named.
+    if (directive == 'f' || directive == 'z' || directive == 'Z') continue;
     if (kDirectives.find(directive) == std::string_view::npos) {
       runtime_fault(std::string("strftime_now() does not know %") + directive);
     }
-    char form[] = {'%', directive, '\0', '\0'};
-    if (unpadded) form[1] = '-', form[2] = directive;
+    form += directive;
     char buffer[128];
-    size_t size = std::strftime(buffer, sizeof(buffer), form, &time);
+    size_t size = std::strftime(buffer, sizeof(buffer), form.c_str(), &time);
     out << std::string_view(buffer, size);
   }
   return interp.string(out.take());

@@ -183,6 +183,20 @@ bool equal_dicts(Interp& interp, const DictObject& a, const DictObject& b) {
   return true;
 }
 
+/// Views of keys and of items are sets.
+bool equal_views(Interp& interp, const ViewObject& a, const ViewObject& b) {
+  const DictObject& x = a.dict.dict();
+  const DictObject& y = b.dict.dict();
+  if (a.view == ViewKind::kValues || b.view == ViewKind::kValues) return &a == &b;
+  if (a.view != b.view || x.entries.size() != y.entries.size()) {
+    return x.entries.empty() && y.entries.empty();
+  }
+  if (a.view == ViewKind::kItems) return equal_dicts(interp, x, y);
+  interp.budget().value_work(x.entries.size());
+  return std::all_of(x.entries.begin(), x.entries.end(),
+                     [&y](const Entry& entry) { return y.find(entry.first) != nullptr; });
+}
+
 bool has_nan(const Value& a, const Value& b) {
   return (a.is(Kind::kFloat) && std::isnan(a.as_real())) ||
          (b.is(Kind::kFloat) && std::isnan(b.as_real()));
@@ -206,6 +220,8 @@ bool equals(Interp& interp, const Value& a, const Value& b) {
       return a.pointer() == b.pointer() || equal_sequences(interp, a.items(), b.items());
     case Kind::kDict:
       return a.pointer() == b.pointer() || equal_dicts(interp, a.dict(), b.dict());
+    case Kind::kView:
+      return equal_views(interp, a.object<ViewObject>(), b.object<ViewObject>());
     case Kind::kRange: {
       Items x(interp, a);
       Items y(interp, b);

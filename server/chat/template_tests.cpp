@@ -19,10 +19,9 @@ const Value& one(const char* name, const Args& args) {
   return args.positional[0];
 }
 
-bool odd_or_even(Interp& interp, const Value& subject, Args& args, const char* name) {
-  none(name, args);
-  Value rest = arithmetic(interp, Op::kModulo, subject, Value::integer(2));
-  return truthy(rest);
+/// Whether dividing by `divisor` leaves `rest`: 1.5 is neither odd nor even.
+bool leaves(Interp& interp, const Value& subject, const Value& divisor, int64_t rest) {
+  return equals(interp, arithmetic(interp, Op::kModulo, subject, divisor), Value::integer(rest));
 }
 
 /// A test that only looks at the value.
@@ -54,13 +53,15 @@ bool is_sequence(const Value& v) {
 }
 
 bool test_odd(Interp& interp, const Value& subject, Args& args) {
-  return odd_or_even(interp, subject, args, "odd");
+  none("odd", args);
+  return leaves(interp, subject, Value::integer(2), 1);
 }
 bool test_even(Interp& interp, const Value& subject, Args& args) {
-  return !odd_or_even(interp, subject, args, "even");
+  none("even", args);
+  return leaves(interp, subject, Value::integer(2), 0);
 }
 bool test_divisible(Interp& interp, const Value& subject, Args& args) {
-  return !truthy(arithmetic(interp, Op::kModulo, subject, one("divisibleby", args)));
+  return leaves(interp, subject, one("divisibleby", args), 0);
 }
 bool test_lower(Interp& interp, const Value& subject, Args& args) {
   none("lower", args);

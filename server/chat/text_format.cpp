@@ -221,6 +221,12 @@ void append_format(Interp& interp, TextBuilder& out, const Value& value, std::st
 
 namespace {
 
+/// What Python takes for a mapping: it may stand unused after the operator %.
+bool has_items(const Value& value) {
+  return value.is(Kind::kDict) || value.is(Kind::kList) || value.is(Kind::kRange) ||
+         value.is_undefined();
+}
+
 /// One "%[(name)][flags][width][.precision]type" of a format.
 class PercentFormatter {
  public:
@@ -235,8 +241,8 @@ class PercentFormatter {
       rest.remove_prefix(percent);
       if (!rest.empty()) conversion(rest);
     }
-    bool all_used = !arguments_.is(Kind::kTuple) ? used_ > 0 || arguments_.is(Kind::kDict) || named_
-                                                 : used_ == arguments_.items().size();
+    bool all_used = arguments_.is(Kind::kTuple) ? used_ == arguments_.items().size()
+                                                : used_ > 0 || named_ || has_items(arguments_);
     if (!all_used) runtime_fault("not all arguments converted during string formatting");
     return interp_.string(out_.take(), format_.markup());
   }

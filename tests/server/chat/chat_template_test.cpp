@@ -65,6 +65,48 @@ TEST_CASE("statements and scopes") {
   CHECK(render("{% include 'x' %}").starts_with("parse: chat template, line 1: the tag 'include'"));
 }
 
+TEST_CASE("sorting and grouping do not order what is equal") {
+  CHECK(render("{{ [none, none] | sort }}{{ [[2], [1]] | sort(attribute='x') }}") ==
+        "[None, None][[2], [1]]");
+  CHECK(render("{{ [3, 1] | unique(attribute='x') | list }}") == "[3]");
+  CHECK(render("{{ [none, 1] | sort }}").starts_with("error"));
+  CHECK(render("{% for g in [{'r': 'b'}, {'r': 'a'}, {'r': 'b'}] | groupby('r') %}"
+               "{{ g.grouper }}{{ g.list | length }}{% endfor %}") == "a1b2");
+}
+
+TEST_CASE("a loop whose every pass is left early runs its else") {
+  CHECK(render("{% for i in [1, 2] %}{% break %}{% else %}E{% endfor %}") == "E");
+  CHECK(render("{% for i in [1, 2] %}{% continue %}{% else %}E{% endfor %}") == "E");
+  CHECK(render("{% for i in [1, 2] %}{{ i }}{% if i == 2 %}{% break %}{% endif %}"
+               "{% else %}E{% endfor %}") == "12");
+  CHECK(render("{% for i in [1, 2] %}{{ i }}{% for j in [] %}{% else %}{% break %}{% endfor %}"
+               "{% endfor %}") == "1");
+}
+
+TEST_CASE("numbers that are neither odd nor even") {
+  CHECK(render("{{ 1.5 is odd }} {{ 1.5 is even }} {{ -3 is odd }} {{ 4.0 is even }}") ==
+        "False False True True");
+  CHECK(render("{{ 0.0 // -1 }} {{ 7.5 // -2 }} {{ 0.3 // 0.1 }}") == "-0.0 -4.0 2.0");
+}
+
+TEST_CASE("slices need a sequence") {
+  CHECK(
+      render("{{ n[1:] }}", {{"n", nullptr}}).ends_with("'NoneType' object is not subscriptable"));
+  CHECK(render("{{ d[1:] }}", {{"d", {{"a", 1}}}}).ends_with("unhashable type: 'slice'"));
+  CHECK(render("{{ range(5)[::-2] }}{{ range(3)[::2] }}") == "range(4, -1, -2)range(0, 3, 2)");
+}
+
+TEST_CASE("details of filters, views and formats") {
+  CHECK(render("{{ [1, 2] | truncate(5) }}{{ 'abcdefgh' | truncate(4, leeway=0) }}") ==
+        "[1, 2]a...");
+  CHECK(render("{{ 5 | truncate }}").starts_with("error"));
+  CHECK(render("{{ {'a': 1}.keys() == {'a': 2}.keys() }} {{ {'a': 1}.items() == {'a': 2}.items() }}"
+               " {{ {}.keys() == {}.items() }}") == "True False True");
+  CHECK(render("{{ 'x' % [1] }}{{ 'x' % nothing }}") == "xx");
+  CHECK(render("{{ 'x' % 1 }}").ends_with("not all arguments converted during string formatting"));
+  CHECK(render("{{ strftime_now('%-d %_d %^b %Y|%Z%z|%f') }}") == "1  1 JAN 1970||000000");
+}
+
 TEST_CASE("errors name the line and keep the template's own words") {
   CHECK(render("\n\n{{ a.b }}") == "error: chat template, line 3: 'a' is undefined");
   CHECK(render("{% if %}").starts_with("parse: chat template, line 1"));
