@@ -39,6 +39,7 @@ struct EngineOptions {
   int32_t step_tokens = 512;        // most rows of one step
   int32_t prefill_chunk = 256;      // most prompt rows of one sequence in one step
   uint64_t memory_limit_bytes = 0;  // 0: what the machine and the cgroup have available
+  bool hash_logits = false;         // fill TokenEvent::logits_hash, for tests of equal bits
 };
 
 class Engine {

@@ -23,6 +23,8 @@ struct GenerateRequest {
   bool prompt_logprobs = false;      // completions with echo and logprobs
   SamplingParams sampling;
   std::string fairness_key;  // whose share of the machine this uses
+  /// Prefix-cache entries are shared among requests of equal salt; the server makes one per key.
+  uint64_t cache_salt = 0;
   int32_t priority = 0;
   /// Replay after a worker's death: per choice, the tokens that were delivered already. Generation
   /// goes on behind them with the very token that would have come. Empty for a fresh request.
@@ -46,6 +48,8 @@ struct TokenEvent {
   int32_t token = 0;
   float logprob = 0.0F;                    // set if SamplingParams::num_logprobs >= 0
   std::vector<TokenLogprob> top_logprobs;  // the likeliest, best first
+  /// Hash of the bits of all logits behind this token; 0 unless EngineOptions::hash_logits.
+  uint64_t logits_hash = 0;
 
   friend bool operator==(const TokenEvent&, const TokenEvent&) = default;
 };

@@ -39,6 +39,7 @@ static void fields(A& archive, T& r) {
   archive(r.prompt_logprobs);
   archive(r.sampling);
   archive(r.fairness_key);
+  archive(r.cache_salt);
   archive(r.priority);
   archive(r.delivered);
 }
@@ -57,6 +58,7 @@ static void fields(A& archive, T& e) {
   archive(e.token);
   archive(e.logprob);
   archive(e.top_logprobs);
+  archive(e.logits_hash);
 }
 
 template <typename A, MaybeConst<PromptLogprobEvent> T>
