@@ -90,7 +90,7 @@ TEST_CASE("malformed heads are refused") {
 TEST_CASE("an absolute target is served and its authority stands for the host") {
   TestServer server;
   RawClient client(server.port());
-  CHECK(client.exchange("GET http://other/p?q HTTP/1.1\r\nHost: a\r\n\r\n")->body ==
+  CHECK(client.exchange("GET http://other/p?q HTTP/1.1\r\nHost: a\r\n\r\n").value().body ==
         "GET /p ?q 127.0.0.1 []");
 }
 
@@ -119,20 +119,20 @@ TEST_CASE("chunked bodies are decoded, in pieces of any size, with extensions an
   const std::string request = kStart +
                               "Transfer-Encoding: Chunked\r\n\r\n"
                               "3;a=b\r\nabc\r\n0A\r\n0123456789\r\n0\r\nX-T: v\r\n\r\n";
-  CHECK(client.exchange(request)->body == "POST / ? 127.0.0.1 [abc0123456789]");
+  CHECK(client.exchange(request).value().body == "POST / ? 127.0.0.1 [abc0123456789]");
   for (const char c : request) CHECK(client.send({&c, 1}));
-  CHECK(client.receive()->body == "POST / ? 127.0.0.1 [abc0123456789]");
-  CHECK(client.exchange(get("/after"))->status == 200);
+  CHECK(client.receive().value().body == "POST / ? 127.0.0.1 [abc0123456789]");
+  CHECK(client.exchange(get("/after")).value().status == 200);
 }
 
 TEST_CASE("bodies over the limit: 413 before they are read, chunked or not") {
   TestServer server;
   RawClient announced(server.port());
-  CHECK(announced.exchange(kStart + "Content-Length: 1048577\r\n\r\n")->status == 413);
+  CHECK(announced.exchange(kStart + "Content-Length: 1048577\r\n\r\n").value().status == 413);
   RawClient exact(server.port());
-  CHECK(exact.exchange(post("/", std::string(1 << 20, 'x')))->status == 200);
+  CHECK(exact.exchange(post("/", std::string(1 << 20, 'x'))).value().status == 200);
   RawClient sent(server.port());  // the whole body is on its way when the answer comes
-  CHECK(sent.exchange(post("/", std::string(3 << 20, 'x')))->status == 413);
+  CHECK(sent.exchange(post("/", std::string(3 << 20, 'x'))).value().status == 413);
   RawClient chunked(server.port());
   std::string body = kStart + "Transfer-Encoding: chunked\r\n\r\n";
   for (int i = 0; i < 17; ++i) body += "10000\r\n" + std::string(0x10000, 'x') + "\r\n";
@@ -153,7 +153,10 @@ TEST_CASE("all bodies together are bounded") {
   CHECK(refused->header("Retry-After") == "1");
   for (int i = 0; i < 3; ++i) {  // each gives its share back, a moment after its answer
     CHECK(eventually([&] {
-      return RawClient(server.port()).exchange(post("/", std::string(90'000, 'x')))->status == 200;
+      return RawClient(server.port())
+                 .exchange(post("/", std::string(90'000, 'x')))
+                 .value()
+                 .status == 200;
     }));
   }
 }
@@ -164,7 +167,7 @@ TEST_CASE("compressed bodies are refused, so none can be a bomb") {
         {coding, kStart + "Content-Encoding: " + coding + "\r\nContent-Length: 3\r\n\r\nabc", 415});
   TestServer server;
   RawClient client(server.port());
-  CHECK(client.exchange(post("/", "x", "Content-Encoding: identity\r\n"))->status == 200);
+  CHECK(client.exchange(post("/", "x", "Content-Encoding: identity\r\n")).value().status == 200);
 }
 
 TEST_CASE("floods of headers: 431 by count and by bytes, 414 for the target") {
