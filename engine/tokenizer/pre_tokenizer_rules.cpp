@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 
-#include "base/utf8.h"
+#include "engine/gguf/quote.h"
 
 namespace hearth {
 
@@ -186,9 +186,8 @@ Result<PreTokenizerRules> find_pre_tokenizer_rules(std::string_view name) {
   std::string known;
   for (const auto& rules : kRules)
     known += fmt::format("{}{}", known.empty() ? "" : ", ", rules.name);
-  return fail(ErrorCode::kUnsupported,
-              fmt::format("tokenizer.ggml.pre is \"{}\", expected one of {}",
-                          sanitize_utf8(name.substr(0, 64)), known));
+  return fail(ErrorCode::kUnsupported, fmt::format("tokenizer.ggml.pre is {}, expected one of {}",
+                                                   quote_foreign(name), known));
 }
 
 }  // namespace hearth

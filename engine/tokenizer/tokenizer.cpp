@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/utf8.h"
+#include "engine/gguf/quote.h"
 #include "engine/tokenizer/byte_level_tokenizer.h"
 #include "engine/tokenizer/sentencepiece_tokenizer.h"
 
@@ -17,8 +18,8 @@ Result<std::unique_ptr<Tokenizer>> create_model(const Metadata& metadata) {
   if (model == "llama") return SentencePieceTokenizer::create(metadata);
   if (model == "gpt2") return ByteLevelTokenizer::create(metadata);
   return fail(ErrorCode::kUnsupported,
-              fmt::format("tokenizer.ggml.model is \"{}\", expected \"llama\" or \"gpt2\"",
-                          sanitize_utf8(model.substr(0, 64))));
+              fmt::format("tokenizer.ggml.model is {}, expected \"llama\" or \"gpt2\"",
+                          quote_foreign(model)));
 }
 
 }  // namespace

@@ -118,6 +118,6 @@ TEST_CASE("pre-tokenizer: long runs are cut in one go") {
 TEST_CASE("pre-tokenizer: an unknown name lists the known ones") {
   const auto rules = find_pre_tokenizer_rules("no-such");
   REQUIRE_FALSE(rules.has_value());
-  CHECK(rules.error().message.contains("tokenizer.ggml.pre is \"no-such\""));
+  CHECK(rules.error().message.contains("tokenizer.ggml.pre is 'no-such'"));
   CHECK(rules.error().message.contains("llama-bpe"));
 }

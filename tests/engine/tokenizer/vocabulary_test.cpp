@@ -36,7 +36,7 @@ TEST_CASE("vocabulary: errors name the key") {
   CHECK(create_error(MetadataBuilder().metadata()).contains("tokenizer.ggml.model"));
   MetadataBuilder bert;
   bert.set_string("tokenizer.ggml.model", "bert");
-  CHECK(create_error(bert.metadata()).contains("tokenizer.ggml.model is \"bert\""));
+  CHECK(create_error(bert.metadata()).contains("tokenizer.ggml.model is 'bert'"));
   CHECK(create_error(llama({}, {}, {}).metadata()).contains("tokenizer.ggml.tokens has 0"));
   CHECK(create_error(llama(kTexts, {0, 0}, kTypes).metadata())
             .contains("tokenizer.ggml.scores has 2 elements, expected 4"));
