@@ -41,7 +41,8 @@ class ChatTemplate {
   ~ChatTemplate();
 
   /// The prompt. kInvalidArgument with the template's own words if it calls raise_exception;
-  /// kMalformed for run-time errors; kTooLarge when a limit is passed.
+  /// kMalformed for run-time errors; kTooLarge when a limit is passed; kResourceExhausted without
+  /// memory. Needs at most half a MiB of stack.
   [[nodiscard]] Result<std::string> render(const ChatTemplateInput& input) const;
 
   /// Renders with exactly `context` as the global variables (tests of the template engine).

@@ -1,7 +1,7 @@
 #pragma once
 // How the template engine fails inside server/chat. An interpreter has a failure point in nearly
-// every expression, so it throws; ChatTemplate catches and returns Result. No TemplateError leaves
-// this folder.
+// every expression, so it throws; ChatTemplate catches it, and the lack of memory, and returns a
+// Result. No TemplateError leaves this folder.
 
 #include <cstdint>
 #include <stdexcept>

@@ -1,7 +1,18 @@
 #include "server/chat/chat_template.h"
 
-#include <doctest/doctest.h>
+// Unoptimized and instrumented functions have several times the frames on the stack.
+#if !defined(__OPTIMIZE__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HEARTH_LARGE_FRAMES
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define HEARTH_LARGE_FRAMES
+#endif
+#endif
 
+#include <doctest/doctest.h>
+#include <pthread.h>
+
+#include <functional>
 #include <string>
 
 namespace hearth {
@@ -143,6 +154,53 @@ TEST_CASE("hostile templates meet a limit") {
   for (int i = 0; i < 1000; ++i) ifs += "{% if true %}";
   CHECK(error_of(ifs) == kLimit);
   CHECK(error_of("{% set n = namespace() %}{% set n.n = n %}{{ n }}") == kLimit);
+}
+
+/// Runs `work` on a thread with a stack of `bytes`.
+void run_on_stack(size_t bytes, std::function<void()> work) {
+  pthread_attr_t attributes;
+  REQUIRE(pthread_attr_init(&attributes) == 0);
+  REQUIRE(pthread_attr_setstacksize(&attributes, bytes) == 0);
+  auto entry = [](void* argument) -> void* {
+    (*static_cast<std::function<void()>*>(argument))();
+    return nullptr;
+  };
+  pthread_t thread{};
+  REQUIRE(pthread_create(&thread, &attributes, entry, &work) == 0);
+  REQUIRE(pthread_join(thread, nullptr) == 0);
+  pthread_attr_destroy(&attributes);
+}
+
+std::string nested(const std::string& open, const std::string& close, int levels) {
+  std::string out = "{{ ";
+  for (int i = 0; i < levels; ++i) out += open;
+  out += "1";
+  for (int i = 0; i < levels; ++i) out += close;
+  return out + " }}";
+}
+
+TEST_CASE("the deepest templates fit a small stack") {
+#ifdef HEARTH_LARGE_FRAMES
+  constexpr size_t kStack = size_t{8} << 20;
+#else
+  constexpr size_t kStack = size_t{1} << 20;
+#endif
+  const std::string deep[] = {
+      nested("1 is eq(", ")", 127),
+      nested("1|default(", ")", 127),
+      nested("[", "]", 127),
+      "{% for i in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+      "{% macro m(a) %}{{ [([(m(a)|upper|default('x'))])] }}{% endmacro %}{{ m(1) }}",
+      "{% macro m(a) %}{{ m(dict(a=[m(a)|default(1)])) }}{% endmacro %}{{ m(1) }}",
+      "{% set n = namespace(l=[]) %}{% for i in range(190) %}{% set n.l = [n.l] %}{% endfor %}"
+      "{{ n.l|tojson(indent=1) }}{{ n.l == [n.l] }}{{ n.l < [n.l] }}",
+  };
+  for (const std::string& source : deep) {
+    std::string out;
+    run_on_stack(kStack, [&] { out = render(source); });
+    INFO(source.substr(0, 80));
+    CHECK_FALSE(out.empty());
+  }
 }
 
 TEST_CASE("long chains are flat, not deep") {
