@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <ctime>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <sstream>
@@ -22,9 +23,14 @@ struct Source {
 
 Result<Source> read_template(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
-  if (!in) return fail(ErrorCode::kIo, path + ": cannot be read");
+  std::error_code error;
+  // A folder opens like a file, and reads as an empty one.
+  if (!in || std::filesystem::is_directory(path, error)) {
+    return fail(ErrorCode::kIo, path + ": cannot be read");
+  }
   std::stringstream text;
-  text << in.rdbuf();
+  if (in.peek() != std::ifstream::traits_type::eof()) text << in.rdbuf();
+  if (!text || in.bad()) return fail(ErrorCode::kIo, path + ": reading failed");
   return Source{text.str(), OrderedJson::object()};
 }
 
