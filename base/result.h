@@ -10,18 +10,19 @@ namespace hearth {
 
 /// What kind of thing went wrong. server/api maps each to one HTTP status and OpenAI error type.
 enum class ErrorCode {
-  kInvalidArgument,        // a value from outside is wrong; `param` names the field
-  kNotFound,               // a named thing (model, route, file) does not exist
-  kUnauthorized,           // no key, or a wrong one
-  kForbidden,              // Host or Origin not allowed
-  kContextLengthExceeded,  // prompt + requested tokens do not fit the context
-  kTooLarge,               // a body, a header or a file is over its limit
-  kResourceExhausted,      // a bounded queue or pool is full; try again later
-  kUnavailable,            // not ready, draining, or the worker died
-  kUnsupported,            // valid, but this build or model cannot do it
-  kMalformed,              // bytes of a file or message do not parse
-  kIo,                     // the operating system refused
-  kInternal,               // a defect of ours
+  kInvalidArgument,          // a value from outside is wrong; `param` names the field
+  kNotFound,                 // a named thing (model, route, file) does not exist
+  kUnauthorized,             // no key, or a wrong one
+  kForbidden,                // Host or Origin not allowed
+  kContextLengthExceeded,    // prompt + requested tokens do not fit the context
+  kTooLarge,                 // a body, a header or a file is over its limit
+  kResourceExhausted,        // a bounded queue or pool is full; try again later
+  kUnavailable,              // not ready, draining, or the worker died
+  kUnsupported,              // valid, but this build or model cannot do it
+  kMalformed,                // bytes of a file or message do not parse
+  kIo,                       // the operating system refused
+  kRequestFailedRepeatedly,  // workers died under this request again and again
+  kInternal,                 // a defect of ours
 };
 
 struct Error {

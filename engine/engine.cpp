@@ -122,6 +122,14 @@ Status Engine::Impl::validate(const GenerateRequest& request) const {
                                    request.delivered.size(), request.num_choices),
                        "delivered");
   }
+  const auto open = std::ranges::count(request.finished, uint8_t{0});
+  if (!request.finished.empty() &&
+      (std::cmp_not_equal(request.finished.size(), request.num_choices) || open == 0)) {
+    return bad_request(
+        fmt::format("finished has {} choices, {} of them open, expected {} with an open one",
+                    request.finished.size(), open, request.num_choices),
+        "finished");
+  }
   for (const std::vector<int32_t>& tokens : request.delivered) {
     if (std::cmp_greater(tokens.size(), request.max_tokens) ||
         !std::ranges::all_of(tokens, in_vocab))
@@ -150,12 +158,16 @@ void Engine::Impl::submit(GenerateRequest spec) {
         choice->sampler->accept(token);
       }
     }
+    choice->finished =
+        !request->spec.finished.empty() && request->spec.finished[static_cast<size_t>(i)] != 0;
+    if (choice->finished) --request->unfinished;
     request->choices.push_back(std::move(choice));
   }
   LiveRequest& live = *request;
   requests.emplace(live.spec.id, std::move(request));
   for (size_t i = 0; i < live.choices.size(); ++i) {
     Choice& choice = *live.choices[i];
+    if (choice.finished) continue;
     // Every prompt row's logits are wanted once, from the first choice.
     const bool scores_prompt = live.spec.prompt_logprobs && i == 0;
     sequences.emplace(choice.sequence, &choice);
@@ -170,7 +182,8 @@ void Engine::Impl::finish_delivered(LiveRequest& request) {
   if (request.spec.delivered.empty() || request.spec.max_tokens == 0) return;
   std::vector<Choice*> complete;
   for (const std::unique_ptr<Choice>& choice : request.choices)
-    if (choice->generated() >= request.spec.max_tokens) complete.push_back(choice.get());
+    if (!choice->finished && choice->generated() >= request.spec.max_tokens)
+      complete.push_back(choice.get());
   for (Choice* choice : complete) finish(*choice, FinishReason::kLength, false);
 }
 

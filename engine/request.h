@@ -29,6 +29,9 @@ struct GenerateRequest {
   /// Replay after a worker's death: per choice, the tokens that were delivered already. Generation
   /// goes on behind them with the very token that would have come. Empty for a fresh request.
   std::vector<std::vector<int32_t>> delivered;
+  /// Replay: per choice, 1 if its FinishEvent was delivered already; it is not generated again and
+  /// has no further event. At least one choice is open. Empty: all are.
+  std::vector<uint8_t> finished;
 
   friend bool operator==(const GenerateRequest&, const GenerateRequest&) = default;
 };
@@ -88,10 +91,12 @@ struct FailEvent {
 
 using EngineEvent = std::variant<TokenEvent, PromptLogprobEvent, FinishEvent, FailEvent>;
 
-/// How long a request waited between submit() and its first batch.
+/// How a request entered its first batch: after how long a wait since submit(), and what of its
+/// prompt the prefix cache had. Kept by the gateway, so that a replay reports the same.
 struct QueueTime {
   RequestId request = 0;
   uint64_t waited_ns = 0;
+  int32_t cached_prompt_tokens = 0;
 
   friend bool operator==(const QueueTime&, const QueueTime&) = default;
 };

@@ -14,7 +14,7 @@ struct CodeRow {
   const char* name;  // "code" of the object; null: null
 };
 
-constexpr std::array<CodeRow, 12> kCodes{{
+constexpr std::array<CodeRow, 13> kCodes{{
     {ErrorCode::kInvalidArgument, 400, "invalid_value"},
     {ErrorCode::kMalformed, 400, "invalid_json"},
     {ErrorCode::kUnsupported, 400, "unsupported_parameter"},
@@ -26,6 +26,7 @@ constexpr std::array<CodeRow, 12> kCodes{{
     {ErrorCode::kResourceExhausted, 429, "rate_limit_exceeded"},
     {ErrorCode::kIo, 500, "internal_error"},
     {ErrorCode::kInternal, 500, "internal_error"},
+    {ErrorCode::kRequestFailedRepeatedly, 500, "request_failed_repeatedly"},
     {ErrorCode::kUnavailable, 503, "service_unavailable"},
 }};
 

@@ -42,6 +42,7 @@ static void fields(A& archive, T& r) {
   archive(r.cache_salt);
   archive(r.priority);
   archive(r.delivered);
+  archive(r.finished);
 }
 
 template <typename A, MaybeConst<TokenLogprob> T>
@@ -89,6 +90,7 @@ template <typename A, MaybeConst<QueueTime> T>
 static void fields(A& archive, T& t) {
   archive(t.request);
   archive(t.waited_ns);
+  archive(t.cached_prompt_tokens);
 }
 
 template <typename A, MaybeConst<EngineStats> T>

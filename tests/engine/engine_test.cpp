@@ -191,6 +191,19 @@ TEST_CASE("replay: delivered tokens are continued with the very token that would
   }
 }
 
+TEST_CASE("replay: a choice that was finished is not generated again") {
+  GenerateRequest request = make_request(1, 20, 16);
+  request.num_choices = 3;
+  auto engine = load(small_options());
+  const Answers whole = run(*engine, {request});
+  // Choice 0 ended by a stop string after three tokens, choice 2 by its length.
+  request.delivered = {whole.at({1, 0}).tokens, {}, whole.at({1, 2}).tokens};
+  request.delivered[0].resize(3);
+  request.finished = {1, 0, 1};
+  const Answers rest = run(*engine, {request});
+  CHECK(rest == Answers{{{1, 1}, whole.at({1, 1})}});
+}
+
 TEST_CASE("choices of one request differ, by their index alone") {
   GenerateRequest request = make_request(1);
   request.num_choices = 2;
@@ -287,6 +300,11 @@ TEST_CASE("requests that contradict the model are refused by field") {
   request = make_request(1);
   request.delivered = {{1}, {2}};
   CHECK(param_of(request) == "delivered");
+  request.delivered.clear();
+  request.finished = {0, 0};
+  CHECK(param_of(request) == "finished");
+  request.finished = {1};
+  CHECK(param_of(request) == "finished");
   CHECK(param_of(make_request(1)) == "accepted");
   CHECK(param_of(make_request(1)) == "id");
 }

@@ -30,6 +30,7 @@ GenerateRequest full_request() {
   request.fairness_key = std::string("key\0\n\"\xff", 7);
   request.priority = -3;
   request.delivered = {{10, 11}, {}, {12}, {}};
+  request.finished = {0, 0, 1, 0};
   return request;
 }
 
@@ -51,7 +52,7 @@ Events full_events() {
                    PromptLogprobEvent{7, 3, -1.5F, {{1, -0.5F}}},
                    FinishEvent{7, 0, FinishReason::kLength, 16, 32},
                    FailEvent{8, ErrorCode::kContextLengthExceeded, "too long"}};
-  events.queue_times = {{7, 123456789}};
+  events.queue_times = {{7, 123456789, 64}};
   events.step_tokens = 512;
   return events;
 }
