@@ -69,7 +69,10 @@ Status answer_whole(Call& call, GenerationRun& run, const Envelope& envelope,
       return {};
     }
     HEARTH_ASSIGN_OR_RETURN(std::vector<Delta> news, run.next(call.context.limits.poll_interval));
-    for (Delta& delta : news) append(wholes[delta.index], std::move(delta));
+    for (Delta& delta : news) {
+      Delta& whole = wholes[delta.index];  // before the move: arguments have no order
+      append(whole, std::move(delta));
+    }
   }
   OrderedJson choices = OrderedJson::array();
   for (auto& [index, whole] : wholes) choices.push_back(format.whole_choice(run, std::move(whole)));
