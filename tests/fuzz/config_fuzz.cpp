@@ -22,6 +22,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     HEARTH_CHECK(set || set.error().param == entry.row->flag, "an error without its option");
   }
   HEARTH_CHECK(options.port >= 0 && options.port <= 65'535, "a port out of range");
-  HEARTH_CHECK(options.parallel >= 1 && options.parallel <= 4096, "parallel out of range");
+  HEARTH_CHECK(options.parallel >= 0 && options.parallel <= 4096, "parallel out of range");
   return 0;
 }
