@@ -64,7 +64,11 @@ Status Daemon::run(std::unique_ptr<ModelFile> file) {
                        .model_name = model_name_},
       Gateway::Listener{
           .ready = [this](int32_t, const ipc::Ready& ready) { tell_main(ready); },
-          .load_failed = [this](int32_t, const ipc::LoadFailed& failed) { tell_main(failed); }},
+          .load_failed = [this](int32_t, const ipc::LoadFailed& failed) { tell_main(failed); },
+          .lost =
+              [this](int32_t worker, int32_t pid) {
+                tell_main(LostWorker{worker, pid});
+              }},
       registry_, clock_);
   HEARTH_RETURN_IF_ERROR(listen());
   HEARTH_RETURN_IF_ERROR(start_workers());
@@ -112,9 +116,9 @@ Status Daemon::start_workers() {
     return arguments;
   };
   Supervisor::Listener listener;
-  listener.started = [this](int32_t worker, pid_t, UniqueFd socket) {
+  listener.started = [this](int32_t worker, pid_t pid, UniqueFd socket) {
     // Without its socket the worker ends at once, and is started again.
-    if (const auto status = gateway_->attach(worker, std::move(socket)); !status.has_value())
+    if (const auto status = gateway_->attach(worker, pid, std::move(socket)); !status.has_value())
       spdlog::error("{}", status.error().message);
   };
   listener.exited = [this](const WorkerExit& exit) { worker_exited(exit); };
@@ -123,6 +127,7 @@ Status Daemon::start_workers() {
 }
 
 void Daemon::worker_exited(const WorkerExit& exit) {
+  gateway_->worker_ended(exit.worker, exit.by_own_fault() ? WorkerEnd::kFault : WorkerEnd::kKilled);
   if (drain_end_) return;
   if (was_ready_) {
     spdlog::warn("worker {} (process {}) ended with {}; it is started again in {} ms", exit.worker,
@@ -153,6 +158,8 @@ Status Daemon::take_notices() {
   for (const Notice& notice : notices) {
     if (const auto* ready = std::get_if<ipc::Ready>(&notice)) {
       if (!was_ready_) become_ready(*ready);
+    } else if (const auto* lost = std::get_if<LostWorker>(&notice)) {
+      supervisor_->kill(lost->worker, lost->pid);
     } else {
       const auto& failed = std::get<ipc::LoadFailed>(notice);
       // At the start the same will happen again; later the cause may pass (memory that is short).

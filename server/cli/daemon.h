@@ -36,8 +36,12 @@ class Daemon {
   Status run(std::unique_ptr<ModelFile> file);
 
  private:
+  struct LostWorker {
+    int32_t worker = 0;
+    pid_t pid = 0;
+  };
   /// What the IO thread tells the main thread.
-  using Notice = std::variant<ipc::Ready, ipc::LoadFailed>;
+  using Notice = std::variant<ipc::Ready, ipc::LoadFailed, LostWorker>;
 
   Status listen();
   void answer(const http::Request& request, http::Response& response);

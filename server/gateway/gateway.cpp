@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <system_error>
-#include <tuple>
 #include <utility>
 
 #include "base/check.h"
@@ -54,20 +53,27 @@ Gateway::~Gateway() {
   HEARTH_CHECK(live_.empty(), "generations end before the gateway");
 }
 
-Status Gateway::attach(int32_t worker, UniqueFd socket) {
+Status Gateway::attach(int32_t worker, int32_t pid, UniqueFd socket) {
+  worker_ended(worker, WorkerEnd::kKilled);  // a former process that was not reported
+  std::lock_guard lock(mutex_);
+  link(worker).pid = pid;
+  return register_socket(worker, std::move(socket));
+}
+
+void Gateway::worker_ended(int32_t worker, WorkerEnd end) {
   Callbacks callbacks;
-  Status status;
   {
     std::lock_guard lock(mutex_);
-    Link& to = link(worker);
-    // The old process is dead; what it had sent is still worth reading.
-    while (to.channel && to.channel->receive() == ipc::Channel::Receive::kData)
+    Link& gone = link(worker);
+    // What it had sent is still worth reading.
+    while (gone.channel && gone.channel->receive() == ipc::Channel::Receive::kData)
       if (!take_frames(worker, callbacks)) break;
-    detach(worker, "it was replaced");
-    status = register_socket(worker, std::move(socket));
+    detach(worker, "its process has ended", callbacks);
+    hand_on(worker, gone.broke_protocol ? WorkerEnd::kFault : end);
+    gone.pid = 0;
+    gone.broke_protocol = false;
   }
   for (const auto& callback : callbacks) callback();
-  return status;
 }
 
 Status Gateway::register_socket(int32_t worker, UniqueFd socket) {
@@ -83,13 +89,6 @@ Status Gateway::register_socket(int32_t worker, UniqueFd socket) {
   to.stats = {};
   if (to.starts++ > 0) series(worker).restarts.add();
   return {};
-}
-
-std::unexpected<Error> Gateway::no_worker() const {
-  const bool loading = std::ranges::any_of(
-      links_, [](const Link& link) { return link.state == WorkerState::kLoading; });
-  return fail(ErrorCode::kUnavailable, loading ? "the model is being loaded; try again in a moment"
-                                               : "no worker is running; they are being restarted");
 }
 
 Result<std::unique_ptr<Generation>> Gateway::submit(GenerateRequest request) {
@@ -109,41 +108,17 @@ Result<std::unique_ptr<Generation>> Gateway::submit(GenerateRequest request) {
                 fmt::format("{} requests are running or waiting, which is the limit",
                             options_.max_requests));
   }
+  if (!was_ready_) {
+    metrics_.rejected("no_worker").add();
+    return fail(ErrorCode::kUnavailable, "the model is being loaded; try again in a moment");
+  }
   request.id = next_id_++;
-  const ipc::Down message = ipc::Submit{request};
-  while (const auto worker = choose_worker()) {
-    if (const auto status = send(*worker, message); !status.has_value()) {
-      if (status.error().code != ErrorCode::kIo) return std::unexpected(status.error());
-      continue;  // it has died; send() took it out of the choice
-    }
-    auto tracked =
-        std::make_shared<TrackedRequest>(std::move(request), now, options_.max_queued_events);
-    tracked->worker = *worker;
-    Link& chosen = link(*worker);
-    ++chosen.requests;
-    chosen.open_choices += tracked->open_choices();
-    chosen.last_chosen = ++choices_made_;
-    series(*worker).params_n.observe(tracked->request().num_choices);
-    series(*worker).params_max_tokens.observe(tracked->request().max_tokens);
-    live_.emplace(tracked->request().id, tracked);
-    return std::make_unique<LiveGeneration>(*this, std::move(tracked));
-  }
-  metrics_.rejected("no_worker").add();
-  return no_worker();
-}
-
-/// The ready worker with the fewest open choices; among equals the one not chosen for longest.
-std::optional<int32_t> Gateway::choose_worker() const {
-  std::optional<size_t> best;
-  for (size_t i = 0; i < links_.size(); ++i) {
-    if (links_[i].state != WorkerState::kReady) continue;
-    const auto load = [this](size_t index) {
-      return std::tuple(links_[index].open_choices, links_[index].last_chosen);
-    };
-    if (!best || load(i) < load(*best)) best = i;
-  }
-  if (!best) return std::nullopt;
-  return static_cast<int32_t>(*best);
+  auto tracked =
+      std::make_shared<TrackedRequest>(std::move(request), now, options_.max_queued_events);
+  live_.emplace(tracked->request().id, tracked);
+  waiting_.insert(tracked->request().id);
+  dispatch();
+  return std::make_unique<LiveGeneration>(*this, std::move(tracked));
 }
 
 /// Sends to a worker that has a channel. After kIo it is not chosen any more; the IO thread reads
@@ -171,33 +146,25 @@ void Gateway::watch_output(int32_t worker) {
   to.wants_output = wants;
 }
 
-/// The end of a worker's socket: its requests fail, nobody else's.
-void Gateway::detach(int32_t worker, const std::string& why) {
+/// The end of a worker's socket. Its requests stay with it until it is known how it ended.
+void Gateway::detach(int32_t worker, const std::string& why, Callbacks& callbacks) {
   Link& gone = link(worker);
   if (!gone.channel) return;
   gone.channel.reset();  // closing takes it out of the epoll set
   gone.state = WorkerState::kDown;
-  gone.pid = 0;
   series(worker).up.set(0);
   series(worker).running.set(0);
   series(worker).waiting.set(0);
   series(worker).kv_usage.set(0);
-  if (gone.requests > 0) {
-    spdlog::warn("worker {}: connection ended ({}); {} requests fail", worker, why, gone.requests);
-  }
-  const std::string message = fmt::format(
-      "worker {} died while it worked on this request; please send the request again", worker);
-  for (auto place = live_.begin(); place != live_.end();) {
-    const auto next = std::next(place);
-    if (place->second->worker == worker) fail_request(place, ErrorCode::kUnavailable, message);
-    place = next;
-  }
+  spdlog::debug("worker {}: connection ended ({})", worker, why);
+  if (listener_.lost)
+    callbacks.push_back([this, worker, pid = gone.pid] { listener_.lost(worker, pid); });
 }
 
 /// Ends a request towards its reader. The worker is not told.
 void Gateway::fail_request(Live::iterator place, ErrorCode code, const std::string& message) {
   TrackedRequest& tracked = *place->second;
-  series(tracked.worker).finished_error.add(tracked.open_choices());
+  series(tracked).finished_error.add(tracked.open_choices());
   tracked.fail(code, message);
   remove(place);
 }
@@ -205,9 +172,11 @@ void Gateway::fail_request(Live::iterator place, ErrorCode code, const std::stri
 /// Takes a request out of the table and out of its worker's load.
 Gateway::Live::iterator Gateway::remove(Live::iterator place) {
   const auto tracked = place->second;
-  Link& from = link(tracked->worker);
-  --from.requests;
-  from.open_choices -= tracked->open_choices();
+  if (tracked->worker >= 0) {
+    unassign(*tracked);
+  } else {
+    waiting_.erase(tracked->request().id);
+  }
   tracked->queue.close();
   return live_.erase(place);
 }
@@ -217,17 +186,21 @@ void Gateway::release(const TrackedRequest& tracked) {
   const auto place = live_.find(tracked.request().id);
   if (place == live_.end()) return;  // it has ended by itself
   const int32_t worker = tracked.worker;
-  series(worker).cancelled_requests.add();
-  series(worker).finished_abort.add(tracked.open_choices());
+  series(tracked).cancelled_requests.add();
+  series(tracked).finished_abort.add(tracked.open_choices());
   remove(place);
   // A worker that cannot be told has died: nothing is left to cancel.
-  if (link(worker).channel) (void)send(worker, ipc::Cancel{tracked.request().id});
+  if (worker >= 0 && link(worker).channel) (void)send(worker, ipc::Cancel{tracked.request().id});
+  if (!waiting_.empty()) dispatch();
 }
 
-void Gateway::stop_choice(const TrackedRequest& tracked, int32_t choice) {
+void Gateway::stop_choice(TrackedRequest& tracked, int32_t choice) {
   std::lock_guard lock(mutex_);
   if (!live_.contains(tracked.request().id)) return;
-  (void)send(tracked.worker, ipc::StopChoice{tracked.request().id, choice});
+  tracked.stop_choice(choice);
+  // Without a worker that can be told, the note is heeded when the request is handed on.
+  if (tracked.worker >= 0 && link(tracked.worker).channel)
+    (void)send(tracked.worker, ipc::StopChoice{tracked.request().id, choice});
 }
 
 void Gateway::drain() {

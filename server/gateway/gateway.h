@@ -7,14 +7,17 @@
 //   the IO thread       reads all workers' sockets, writes what did not go out at once
 //   the main thread     attach()es the sockets of processes that the supervisor started, drains
 // One mutex guards the table of requests and the workers' links; nothing blocks while holding it.
-// A worker's death is the end of its socket: its requests fail, the others do not notice.
+// A worker's death is the end of its socket, then worker_ended(): its requests go on elsewhere
+// (gateway_failover.cpp), the others do not notice.
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -33,6 +36,12 @@ enum class WorkerState {
   kDown,     // no process, or its socket is closed
   kLoading,  // a process that has not said Ready
   kReady,
+};
+
+/// How a worker's process ended, as far as blame for it goes.
+enum class WorkerEnd {
+  kKilled,  // from outside, or it ended as told: nothing that it worked on is to blame
+  kFault,   // by itself: it crashed, gave up, or hung; what it worked on may be the cause
 };
 
 /// A snapshot for health reports.
@@ -58,6 +67,8 @@ class Gateway final : public GenerationService {
   struct Listener {
     std::function<void(int32_t worker, const ipc::Ready&)> ready;
     std::function<void(int32_t worker, const ipc::LoadFailed&)> load_failed;
+    /// The connection to process `pid` is over. If it still runs it is of no use: kill it.
+    std::function<void(int32_t worker, int32_t pid)> lost;
   };
 
   /// `registry` and `clock` must outlive this.
@@ -65,9 +76,10 @@ class Gateway final : public GenerationService {
   /// All Generations must be gone.
   ~Gateway() override;
 
-  /// Takes the socket of a process that was just started for `worker`. A former process's socket
-  /// is read to its end first.
-  Status attach(int32_t worker, UniqueFd socket);
+  /// Takes the socket of process `pid`, just started for `worker`. The former process has ended.
+  Status attach(int32_t worker, int32_t pid, UniqueFd socket);
+  /// The process of `worker` has ended. Reads what it had sent, then hands its requests on.
+  void worker_ended(int32_t worker, WorkerEnd end);
 
   Result<std::unique_ptr<Generation>> submit(GenerateRequest request) override;
 
@@ -90,7 +102,10 @@ class Gateway final : public GenerationService {
     WorkerState state = WorkerState::kDown;
     int32_t pid = 0;
     uint64_t starts = 0;
+    bool broke_protocol = false;
     int32_t requests = 0;
+    int32_t unproven = 0;   // of them, those of which nothing new has come from this process
+    RequestId testing = 0;  // a suspect that must show itself harmless before anything joins it
     int64_t open_choices = 0;
     uint64_t last_chosen = 0;
     ipc::Stats stats;
@@ -106,22 +121,42 @@ class Gateway final : public GenerationService {
   Status handle(int32_t worker, ipc::Up message, Callbacks& callbacks);
   Status handle_events(int32_t worker, ipc::Events events);
   Status handle_event(int32_t worker, EngineEvent event);
+  void note_start(TrackedRequest& tracked, const QueueTime& time);
   void note_token(TrackedRequest& tracked, const TokenEvent& token);
   void note_finish(TrackedRequest& tracked, const FinishEvent& finish);
-  [[nodiscard]] std::optional<int32_t> choose_worker() const;
+  /// Hands a noted event to the reader, or ends a request whose reader does not read.
+  void deliver(Live::iterator place, EngineEvent event);
   Status register_socket(int32_t worker, UniqueFd socket);
   Status send(int32_t worker, const ipc::Down& message);
   void watch_output(int32_t worker);
-  void detach(int32_t worker, const std::string& why);
+  void detach(int32_t worker, const std::string& why, Callbacks& callbacks);
+
+  // Which worker gets which request, and what becomes of it when the worker dies
+  // (gateway_failover.cpp).
+  void dispatch();
+  void dispatch_suspects();
+  /// False if the worker turned out to be dead.
+  bool assign(Live::iterator place, int32_t worker);
+  void unassign(TrackedRequest& tracked);
+  void note_progress(TrackedRequest& tracked);
+  [[nodiscard]] std::optional<int32_t> choose_worker(std::optional<int32_t> reserved) const;
+  [[nodiscard]] std::optional<int32_t> choose_test_worker(bool idle) const;
+  [[nodiscard]] std::vector<RequestId> waiting_ids(bool suspects) const;
+  void hand_on(int32_t worker, WorkerEnd end);
+  void hand_on(Live::iterator place, WorkerEnd end, bool tested);
+
   void fail_request(Live::iterator place, ErrorCode code, const std::string& message);
   Live::iterator remove(Live::iterator place);
-  [[nodiscard]] std::unexpected<Error> no_worker() const;
   WorkerSeries& series(int32_t worker) { return metrics_.worker(worker); }
+  /// Where a request is counted: at the worker that has it or had it last.
+  WorkerSeries& series(const TrackedRequest& tracked) {
+    return series(std::max(tracked.last_worker, 0));
+  }
   Link& link(int32_t worker) { return links_[static_cast<size_t>(worker)]; }
 
   // For LiveGeneration; take the lock themselves.
   void release(const TrackedRequest& tracked);
-  void stop_choice(const TrackedRequest& tracked, int32_t choice);
+  void stop_choice(TrackedRequest& tracked, int32_t choice);
 
   const Options options_;
   const Listener listener_;
@@ -131,6 +166,8 @@ class Gateway final : public GenerationService {
   mutable std::mutex mutex_;
   std::vector<Link> links_;
   Live live_;
+  std::set<RequestId> waiting_;  // the live ones without a worker; the oldest first
+  bool was_ready_ = false;       // some worker has loaded the model
   RequestId next_id_ = 1;
   uint64_t choices_made_ = 0;
   bool draining_ = false;

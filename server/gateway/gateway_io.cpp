@@ -20,6 +20,11 @@ RequestId request_of(const EngineEvent& event) {
   return std::visit([](const auto& e) { return e.request; }, event);
 }
 
+/// When its first batch began; a worker that died in it did not tell.
+Nanoseconds start_of(const TrackedRequest& tracked) {
+  return tracked.submitted + tracked.queue_time.value_or(Nanoseconds(0));
+}
+
 }  // namespace
 
 void Gateway::run_io() {
@@ -55,7 +60,7 @@ void Gateway::serve_socket(int32_t worker, bool writable, Callbacks& callbacks) 
   }
   const auto received = from.channel->receive();
   if (!take_frames(worker, callbacks)) return;
-  if (received == ipc::Channel::Receive::kClosed) detach(worker, "its socket is closed");
+  if (received == ipc::Channel::Receive::kClosed) detach(worker, "its socket is closed", callbacks);
 }
 
 bool Gateway::take_frames(int32_t worker, Callbacks& callbacks) {
@@ -74,7 +79,8 @@ bool Gateway::take_frames(int32_t worker, Callbacks& callbacks) {
       // A worker that breaks the protocol cannot be trusted with its other requests either. It
       // ends when it finds its socket closed.
       spdlog::error("worker {} breaks the protocol: {}", worker, status.error().message);
-      detach(worker, status.error().message);
+      link(worker).broke_protocol = true;
+      detach(worker, status.error().message, callbacks);
     }
   }
   return false;
@@ -93,12 +99,13 @@ Status Gateway::handle(int32_t worker, ipc::Up message, Callbacks& callbacks) {
     return fail(ErrorCode::kMalformed, "it reports a load when it is not loading");
   if (auto* ready = std::get_if<ipc::Ready>(&message)) {
     from.state = WorkerState::kReady;
-    from.pid = ready->pid;
+    was_ready_ = true;
     series(worker).up.set(1);
     metrics_.set_cache_config(worker, *ready);
     if (listener_.ready)
       callbacks.push_back(
           [this, worker, told = std::move(*ready)] { listener_.ready(worker, told); });
+    dispatch();
   } else if (auto* failed = std::get_if<ipc::LoadFailed>(&message)) {
     if (listener_.load_failed) {
       callbacks.push_back(
@@ -112,12 +119,12 @@ Status Gateway::handle_events(int32_t worker, ipc::Events events) {
   if (events.step_tokens > 0) series(worker).iteration_tokens.observe(events.step_tokens);
   for (const QueueTime& time : events.queue_times) {
     const auto place = live_.find(time.request);
-    if (place == live_.end()) continue;
-    place->second->queue_time = Nanoseconds(time.waited_ns);
-    series(worker).queue_time.observe(seconds(place->second->queue_time));
+    if (place == live_.end() || place->second->worker != worker) continue;
+    note_start(*place->second, time);
   }
   for (EngineEvent& event : events.events)
     HEARTH_RETURN_IF_ERROR(handle_event(worker, std::move(event)));
+  if (!waiting_.empty()) dispatch();  // what has ended or shown itself harmless makes room
   return {};
 }
 
@@ -131,28 +138,49 @@ Status Gateway::handle_event(int32_t worker, EngineEvent event) {
     fail_request(place, failure->code, failure->message);
     return {};
   }
-  HEARTH_RETURN_IF_ERROR(tracked.note(event));
+  HEARTH_ASSIGN_OR_RETURN(const bool fresh, tracked.note(event));
+  if (!fresh) return {};
+  note_progress(tracked);
   if (const auto* token = std::get_if<TokenEvent>(&event)) note_token(tracked, *token);
-  if (const auto* finish = std::get_if<FinishEvent>(&event)) note_finish(tracked, *finish);
+  if (auto* finish = std::get_if<FinishEvent>(&event)) {
+    if (tracked.replays > 0) finish->cached_prompt_tokens = tracked.cached_prompt_tokens;
+    note_finish(tracked, *finish);
+  }
+  deliver(place, std::move(event));
+  return {};
+}
+
+void Gateway::deliver(Live::iterator place, EngineEvent event) {
+  const auto held = place->second;
+  TrackedRequest& tracked = *held;
+  const int32_t worker = tracked.worker;
   if (!tracked.deliver(std::move(event))) {
     fail_request(
         place, ErrorCode::kResourceExhausted,
         fmt::format("the answer is not being read: {} events wait", options_.max_queued_events));
-    (void)send(worker, ipc::Cancel{tracked.request().id});  // a worker that died needs no word
-    return {};
+    // A worker that died needs no word.
+    if (worker >= 0 && link(worker).channel) (void)send(worker, ipc::Cancel{tracked.request().id});
+  } else if (tracked.open_choices() == 0) {
+    remove(place);
   }
-  if (tracked.open_choices() == 0) remove(place);
-  return {};
+}
+
+/// The first batch of a request is its start, whatever happens to it later.
+void Gateway::note_start(TrackedRequest& tracked, const QueueTime& time) {
+  if (tracked.queue_time) return;
+  tracked.queue_time = tracked.sent - tracked.submitted + Nanoseconds(time.waited_ns);
+  tracked.cached_prompt_tokens = time.cached_prompt_tokens;
+  series(tracked).queue_time.observe(seconds(*tracked.queue_time));
 }
 
 void Gateway::note_token(TrackedRequest& tracked, const TokenEvent& token) {
   const auto now = clock_.now();
-  WorkerSeries& to = series(tracked.worker);
+  WorkerSeries& to = series(tracked);
   to.generation_tokens.add();
   if (!tracked.first_token_time) {
     tracked.first_token_time = now;
     to.time_to_first_token.observe(seconds(now - tracked.submitted));
-    to.prefill_time.observe(seconds(now - tracked.submitted - tracked.queue_time));
+    to.prefill_time.observe(seconds(now - start_of(tracked)));
     to.prompt_tokens.add(static_cast<double>(tracked.request().prompt.size()));
   }
   Nanoseconds& last = tracked.last_token_time[static_cast<size_t>(token.choice)];
@@ -162,8 +190,8 @@ void Gateway::note_token(TrackedRequest& tracked, const TokenEvent& token) {
 
 /// `tracked` has noted the event already.
 void Gateway::note_finish(TrackedRequest& tracked, const FinishEvent& finish) {
-  --link(tracked.worker).open_choices;
-  WorkerSeries& to = series(tracked.worker);
+  if (tracked.worker >= 0) --link(tracked.worker).open_choices;
+  WorkerSeries& to = series(tracked);
   switch (finish.reason) {
     case FinishReason::kStop:
       to.finished_stop.add();
@@ -183,9 +211,8 @@ void Gateway::note_finish(TrackedRequest& tracked, const FinishEvent& finish) {
 
   const auto now = clock_.now();
   const auto prompt_tokens = static_cast<double>(tracked.request().prompt.size());
-  const Nanoseconds started = tracked.submitted + tracked.queue_time;
   to.end_to_end.observe(seconds(now - tracked.submitted));
-  to.inference_time.observe(seconds(now - started));
+  to.inference_time.observe(seconds(now - start_of(tracked)));
   if (tracked.first_token_time) {
     to.decode_time.observe(seconds(now - *tracked.first_token_time));
   } else {

@@ -16,25 +16,29 @@ TrackedRequest::TrackedRequest(GenerateRequest request, Nanoseconds submit_time,
       request_(std::move(request)),
       max_queued_events_(max_queued_events),
       open_choices_(request_.num_choices),
-      ended_(static_cast<size_t>(request_.num_choices), false) {
+      stop_asked_(static_cast<size_t>(request_.num_choices), false) {
   request_.delivered.resize(static_cast<size_t>(request_.num_choices));
+  request_.finished.resize(static_cast<size_t>(request_.num_choices), 0);
 }
 
-Status TrackedRequest::note(const EngineEvent& event) {
+Result<bool> TrackedRequest::note(const EngineEvent& event) {
   if (const auto* logprob = std::get_if<PromptLogprobEvent>(&event)) {
+    const bool repeated = replays > 0 && logprob->index < next_prompt_logprob_;
+    if (repeated) return false;
     if (logprob->index != next_prompt_logprob_) {
       return hearth::fail(ErrorCode::kMalformed,
                           fmt::format("prompt log-probability {} came, expected {}", logprob->index,
                                       next_prompt_logprob_));
     }
     ++next_prompt_logprob_;
-    return {};
+    return true;
   }
   const auto* token = std::get_if<TokenEvent>(&event);
   const auto* finish = std::get_if<FinishEvent>(&event);
-  if (token == nullptr && finish == nullptr) return {};
+  if (token == nullptr && finish == nullptr) return true;
   const int32_t choice = token != nullptr ? token->choice : finish->choice;
-  if (choice < 0 || choice >= request_.num_choices || ended_[static_cast<size_t>(choice)]) {
+  if (choice < 0 || choice >= request_.num_choices ||
+      request_.finished[static_cast<size_t>(choice)] != 0) {
     return hearth::fail(ErrorCode::kMalformed,
                         fmt::format("an event of choice {} came, which is not open", choice));
   }
@@ -47,11 +51,29 @@ Status TrackedRequest::note(const EngineEvent& event) {
     }
     delivered.push_back(token->token);
   } else {
-    ended_[static_cast<size_t>(choice)] = true;
+    request_.finished[static_cast<size_t>(choice)] = 1;
     --open_choices_;
     completion_tokens += finish->completion_tokens;
   }
-  return {};
+  return true;
+}
+
+void TrackedRequest::stop_choice(int32_t choice) {
+  HEARTH_CHECK(choice >= 0 && choice < request_.num_choices, "the reader stops a choice it has");
+  stop_asked_[static_cast<size_t>(choice)] = true;
+}
+
+std::vector<FinishEvent> TrackedRequest::stopped_choices() const {
+  std::vector<FinishEvent> ends;
+  for (size_t i = 0; i < stop_asked_.size(); ++i) {
+    if (!stop_asked_[i] || request_.finished[i] != 0) continue;
+    ends.push_back({.request = request_.id,
+                    .choice = static_cast<int32_t>(i),
+                    .reason = FinishReason::kStop,
+                    .completion_tokens = static_cast<int32_t>(request_.delivered[i].size()),
+                    .cached_prompt_tokens = cached_prompt_tokens});
+  }
+  return ends;
 }
 
 bool TrackedRequest::deliver(EngineEvent event) {

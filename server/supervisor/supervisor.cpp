@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -64,6 +65,12 @@ std::string WorkerExit::describe() const {
   if (WIFSIGNALED(status))
     return fmt::format("signal {} ({})", WTERMSIG(status), ::strsignal(WTERMSIG(status)));
   return fmt::format("exit status {}", WEXITSTATUS(status));
+}
+
+bool WorkerExit::by_own_fault() const {
+  if (!WIFSIGNALED(status)) return WEXITSTATUS(status) != 0;
+  constexpr std::array kCrashes{SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS};
+  return std::ranges::find(kCrashes, WTERMSIG(status)) != kCrashes.end();
 }
 
 Supervisor::Supervisor(Options options, Listener listener, const Clock& clock)
@@ -153,6 +160,11 @@ std::optional<std::chrono::milliseconds> Supervisor::until_restart() const {
     soonest = std::min(wait, soonest.value_or(wait));
   }
   return soonest;
+}
+
+void Supervisor::kill(int32_t worker, pid_t pid) {
+  // Not reaped yet, so the number belongs to no other process.
+  if (pid > 0 && processes_[static_cast<size_t>(worker)].pid == pid) ::kill(pid, SIGKILL);
 }
 
 void Supervisor::stop(std::chrono::milliseconds grace) {

@@ -40,6 +40,8 @@ struct WorkerExit {
 
   /// "exit status 1", "signal 9 (Killed)".
   [[nodiscard]] std::string describe() const;
+  /// True if what the process did itself ended it: a crash signal, or a status other than 0.
+  [[nodiscard]] bool by_own_fault() const;
 };
 
 class Supervisor {
@@ -73,6 +75,10 @@ class Supervisor {
   void restart_due();
   /// Time until restart_due() has something to do; nothing if no restart is planned.
   [[nodiscard]] std::optional<std::chrono::milliseconds> until_restart() const;
+
+  /// Kills process `pid` of `worker`, which is of no use any more. If that process has been
+  /// replaced meanwhile, nothing happens.
+  void kill(int32_t worker, pid_t pid);
 
   /// No more restarts; waits for `grace` until the workers, who were told by other means, have
   /// ended, then kills them. Afterwards no process is left.
