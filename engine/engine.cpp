@@ -36,6 +36,7 @@ Result<std::unique_ptr<Engine>> Engine::load(const EngineOptions& options) {
                                     .num_pages = static_cast<int32_t>(plan.kv_pages)};
   auto impl = std::make_unique<Impl>(std::move(model), plan, std::move(pool), std::move(kv),
                                      std::move(forward), scheduling);
+  impl->hash_logits = options.hash_logits;
   impl->kernels = fmt::format("{} kernels, {} threads", table->name, threads);
   return std::unique_ptr<Engine>(new Engine(std::move(impl)));
 }
@@ -76,9 +77,14 @@ EngineStats Engine::stats() const {
   EngineStats stats = impl_->stats;
   stats.running = impl_->scheduler.running();
   stats.waiting = impl_->scheduler.waiting();
-  stats.kv_pages_total = impl_->scheduler.allocator().total();
-  stats.kv_pages_used = impl_->scheduler.allocator().used();
-  stats.preemptions = impl_->scheduler.preemptions();
+  const PagePool& pool = impl_->scheduler.pool();
+  stats.kv_pages_total = pool.total();
+  stats.kv_pages_used = pool.used();
+  stats.kv_pages_cached = pool.cached();
+  const SchedulerCounts& counts = impl_->scheduler.counts();
+  stats.preemptions = counts.preemptions;
+  stats.prefix_cache_queries_tokens = counts.cache_queries_tokens;
+  stats.prefix_cache_hits_tokens = counts.cache_hits_tokens;
   return stats;
 }
 
@@ -171,8 +177,17 @@ void Engine::Impl::submit(GenerateRequest spec) {
     // Every prompt row's logits are wanted once, from the first choice.
     const bool scores_prompt = live.spec.prompt_logprobs && i == 0;
     sequences.emplace(choice.sequence, &choice);
-    scheduler.add(choice.sequence, static_cast<int32_t>(choice.tokens.size()),
-                  scores_prompt ? kPromptLogprobRows : plan.limits.rows);
+    scheduler.add({.id = choice.sequence,
+                   .tokens = &choice.tokens,
+                   .max_chunk = scores_prompt ? kPromptLogprobRows : plan.limits.rows,
+                   .reads_cache = !scores_prompt,
+                   .cache_salt = live.spec.cache_salt,
+                   .fairness_key = live.spec.fairness_key,
+                   .priority = live.spec.priority,
+                   .group = live.spec.id,
+                   .shared_tokens = live.choices.size() > 1
+                                        ? static_cast<int32_t>(live.spec.prompt.size())
+                                        : 0});
   }
   finish_delivered(live);
 }

@@ -12,6 +12,7 @@
 #include "engine/kv_cache/kv_cache.h"
 #include "engine/live_request.h"
 #include "engine/model/model.h"
+#include "engine/prefill_pacer.h"
 #include "engine/scheduler/scheduler.h"
 #include "kernels/cpu/thread_pool.h"
 
@@ -26,10 +27,12 @@ struct Engine::Impl {
         kv(std::move(cache)),
         forward(std::move(pass)),
         scheduler(scheduling),
+        pacer(scheduling.prefill_chunk),
         workspaces(static_cast<size_t>(pool->num_threads())) {}
 
   Status validate(const GenerateRequest& request) const;
   void submit(GenerateRequest request);
+  [[nodiscard]] int32_t cached_prompt_tokens(const Choice& choice) const;
   void finish_delivered(LiveRequest& request);
   void step();
   void finish(Choice& choice, FinishReason reason, bool counts_stop_token);
@@ -39,7 +42,7 @@ struct Engine::Impl {
 
   // The parts of a step, in order.
   void build_batch(std::span<const ScheduledRows> rows);
-  void note_started(LiveRequest& request);
+  void note_started(const Choice& choice);
   void sample();
   void deliver_prompt_logprobs();
   void deliver_tokens();
@@ -50,6 +53,7 @@ struct Engine::Impl {
     Choice* choice;
     size_t logit_row;
     Result<SampledToken> token;
+    uint64_t logits_hash = 0;
   };
   /// Logits row `logit_row` predicts prompt token `index` of `choice`'s request.
   struct PromptRow {
@@ -65,6 +69,7 @@ struct Engine::Impl {
   KvCache kv;
   ForwardPass forward;
   Scheduler scheduler;
+  PrefillPacer pacer;
   std::vector<SamplerWorkspace> workspaces;  // one for each thread of the pool
 
   std::unordered_map<RequestId, std::unique_ptr<LiveRequest>> requests;
@@ -77,6 +82,7 @@ struct Engine::Impl {
   std::vector<QueueTime> queue_times;
   EngineStats stats;
   std::string kernels;  // what Engine::kernels() says
+  bool hash_logits = false;
 };
 
 }  // namespace hearth

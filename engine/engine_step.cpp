@@ -1,19 +1,52 @@
 // One step of the engine: schedule, build the batch, run the model, sample, deliver.
 
 #include <algorithm>
+#include <bit>
+#include <chrono>
 
 #include "engine/engine_impl.h"
 
 namespace hearth {
 
+namespace {
+
+/// FNV-1a (Fowler, Noll, Vo) over the bits of a row, value by value.
+uint64_t hash_bits(std::span<const float> row) {
+  uint64_t hash = 0xcbf29ce484222325ULL;
+  for (const float value : row) hash = (hash ^ std::bit_cast<uint32_t>(value)) * 0x100000001b3ULL;
+  return hash;
+}
+
+/// Rows of a step that belong to streams (one row each) and to prompts.
+struct RowKinds {
+  int32_t decode = 0;
+  int32_t prefill = 0;
+};
+
+RowKinds count_kinds(std::span<const ScheduledRows> rows) {
+  RowKinds kinds;
+  for (const ScheduledRows& scheduled : rows) {
+    const bool decodes = scheduled.row_count == 1 && scheduled.samples;
+    (decodes ? kinds.decode : kinds.prefill) += scheduled.row_count;
+  }
+  return kinds;
+}
+
+}  // namespace
+
 void Engine::Impl::step() {
-  build_batch(scheduler.schedule());
+  const auto begin = std::chrono::steady_clock::now();
+  const std::span<const ScheduledRows> rows =
+      scheduler.schedule(pacer.prefill_rows(scheduler.decodes()));
+  const RowKinds kinds = count_kinds(rows);
+  build_batch(rows);
   forward.run({.pool = pool.get()}, batch, kv);
   scheduler.complete();
   ++stats.steps;
   sample();
   deliver_prompt_logprobs();
   deliver_tokens();
+  pacer.observe(kinds.decode, kinds.prefill, std::chrono::steady_clock::now() - begin);
 }
 
 void Engine::Impl::build_batch(std::span<const ScheduledRows> rows) {
@@ -23,7 +56,7 @@ void Engine::Impl::build_batch(std::span<const ScheduledRows> rows) {
   for (const ScheduledRows& scheduled : rows) {
     Choice& choice = *sequences.at(scheduled.sequence);
     const LiveRequest& request = *choice.request;
-    note_started(*choice.request);
+    note_started(choice);
     const auto prompt_size = static_cast<int32_t>(request.spec.prompt.size());
     const int32_t end = scheduled.first_position + scheduled.row_count;
     const bool scores_prompt = request.spec.prompt_logprobs && choice.index == 0;
@@ -44,14 +77,21 @@ void Engine::Impl::build_batch(std::span<const ScheduledRows> rows) {
   }
 }
 
-void Engine::Impl::note_started(LiveRequest& request) {
+void Engine::Impl::note_started(const Choice& choice) {
+  LiveRequest& request = *choice.request;
   if (request.started) return;
   request.started = true;
   const auto waited = std::chrono::steady_clock::now() - request.submitted;
-  queue_times.push_back(
-      {.request = request.spec.id,
-       .waited_ns = static_cast<uint64_t>(
-           std::chrono::duration_cast<std::chrono::nanoseconds>(waited).count())});
+  queue_times.push_back({.request = request.spec.id,
+                         .waited_ns = static_cast<uint64_t>(
+                             std::chrono::duration_cast<std::chrono::nanoseconds>(waited).count()),
+                         .cached_prompt_tokens = cached_prompt_tokens(choice)});
+}
+
+/// A replayed choice may find tokens behind its prompt too: these are not the prompt's.
+int32_t Engine::Impl::cached_prompt_tokens(const Choice& choice) const {
+  return std::min(scheduler.cached_tokens(choice.sequence),
+                  static_cast<int32_t>(choice.request->spec.prompt.size()));
 }
 
 /// Draws are independent of each other: the threads share them.
@@ -61,6 +101,7 @@ void Engine::Impl::sample() {
          i += static_cast<size_t>(threads)) {
       Draw& draw = draws[i];
       if (draw.choice->request->spec.max_tokens == 0) continue;  // only the prompt was asked for
+      if (hash_logits) draw.logits_hash = hash_bits(forward.logits(draw.logit_row));
       draw.token =
           draw.choice->sampler->sample(forward.logits(draw.logit_row), draw.choice->generated(),
                                        workspaces[static_cast<size_t>(thread)]);
@@ -113,7 +154,8 @@ void Engine::Impl::deliver_tokens() {
                                    .index = choice.generated(),
                                    .token = draw.token->token,
                                    .logprob = draw.token->logprob,
-                                   .top_logprobs = std::move(draw.token->top_logprobs)});
+                                   .top_logprobs = std::move(draw.token->top_logprobs),
+                                   .logits_hash = draw.logits_hash});
     choice.tokens.push_back(draw.token->token);
     choice.sampler->accept(draw.token->token);
     if (choice.generated() >= request.spec.max_tokens) {
@@ -130,7 +172,8 @@ void Engine::Impl::finish(Choice& choice, FinishReason reason, bool counts_stop_
       FinishEvent{.request = request.spec.id,
                   .choice = choice.index,
                   .reason = reason,
-                  .completion_tokens = choice.generated() + (counts_stop_token ? 1 : 0)});
+                  .completion_tokens = choice.generated() + (counts_stop_token ? 1 : 0),
+                  .cached_prompt_tokens = cached_prompt_tokens(choice)});
   choice.finished = true;
   scheduler.remove(choice.sequence);
   sequences.erase(choice.sequence);

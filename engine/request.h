@@ -103,15 +103,18 @@ struct QueueTime {
 
 /// Bookkeeping figures of one engine, for health and metrics.
 struct EngineStats {
-  uint64_t steps = 0;   // completed steps: progress while there is work
-  int32_t running = 0;  // sequences in the batch
-  int32_t waiting = 0;  // sequences not yet started
-  int64_t kv_pages_total = 0;
-  int64_t kv_pages_used = 0;
+  uint64_t steps = 0;             // completed steps: progress while there is work
+  int32_t running = 0;            // sequences in the batch
+  int32_t waiting = 0;            // sequences not yet started
+  int64_t kv_pages_total = 0;     // free, used and cached ones
+  int64_t kv_pages_used = 0;      // held by running sequences
   uint64_t prompt_tokens = 0;     // computed, since start
   uint64_t generated_tokens = 0;  // since start
   uint64_t preemptions = 0;
   uint64_t cancelled = 0;
+  int64_t kv_pages_cached = 0;               // held by none, kept for prompts that begin alike
+  uint64_t prefix_cache_queries_tokens = 0;  // looked up in the prefix cache, since start
+  uint64_t prefix_cache_hits_tokens = 0;     // of these, found
 
   friend bool operator==(const EngineStats&, const EngineStats&) = default;
 };

@@ -1,7 +1,7 @@
 #pragma once
 // The memory of the KV cache: a pool of pages, each holding K and V of page_tokens tokens in all
 // layers. A page's layers lie together, so a page in use touches one stretch of memory.
-// Who holds which page is the scheduler's business (PageAllocator).
+// Who holds which page is the scheduler's business (PagePool).
 
 #include <cstdint>
 

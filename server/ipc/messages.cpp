@@ -104,6 +104,9 @@ static void fields(A& archive, T& s) {
   archive(s.generated_tokens);
   archive(s.preemptions);
   archive(s.cancelled);
+  archive(s.kv_pages_cached);
+  archive(s.prefix_cache_queries_tokens);
+  archive(s.prefix_cache_hits_tokens);
 }
 
 namespace ipc {

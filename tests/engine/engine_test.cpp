@@ -6,85 +6,12 @@
 #include <map>
 #include <vector>
 
-#include "tests/support/temp_model.h"
+#include "tests/engine/support_engine.h"
 
 namespace hearth {
 namespace {
 
-using testing::tiny_model;
-
-/// What a client would see of one choice.
-struct Answer {
-  std::vector<int32_t> tokens;
-  std::vector<float> logprobs;
-  FinishReason reason = FinishReason::kCancelled;
-  int32_t completion_tokens = 0;
-
-  bool operator==(const Answer&) const = default;
-};
-using Answers = std::map<std::pair<RequestId, int32_t>, Answer>;
-
-EngineOptions small_options() {
-  EngineOptions options;
-  options.model = tiny_model();
-  options.context_tokens = 256;
-  options.parallel = 8;
-  options.threads = 2;
-  return options;
-}
-
-std::unique_ptr<Engine> load(const EngineOptions& options) {
-  auto engine = Engine::load(options);
-  REQUIRE_MESSAGE(engine.has_value(), (engine.has_value() ? "" : engine.error().message));
-  return std::move(*engine);
-}
-
-GenerateRequest make_request(RequestId id, int32_t prompt_tokens = 5, int32_t max_tokens = 12) {
-  GenerateRequest request;
-  request.id = id;
-  for (int32_t i = 0; i < prompt_tokens; ++i)
-    request.prompt.push_back(static_cast<int32_t>((id * 31 + static_cast<uint64_t>(i) * 7) % 250));
-  request.max_tokens = max_tokens;
-  request.sampling.seed = 99 + id;
-  request.sampling.num_logprobs = 0;
-  return request;
-}
-
-void collect(Engine& engine, Answers& answers) {
-  for (const EngineEvent& event : engine.poll()) {
-    REQUIRE_FALSE(std::holds_alternative<FailEvent>(event));
-    if (const auto* token = std::get_if<TokenEvent>(&event)) {
-      Answer& answer = answers[{token->request, token->choice}];
-      CHECK(token->index == static_cast<int32_t>(answer.tokens.size()));
-      answer.tokens.push_back(token->token);
-      answer.logprobs.push_back(token->logprob);
-    } else if (const auto* finish = std::get_if<FinishEvent>(&event)) {
-      Answer& answer = answers[{finish->request, finish->choice}];
-      answer.reason = finish->reason;
-      answer.completion_tokens = finish->completion_tokens;
-    }
-  }
-}
-
-Answers run(Engine& engine, const std::vector<GenerateRequest>& requests) {
-  for (const GenerateRequest& request : requests) {
-    const Status status = engine.submit(request);
-    REQUIRE_MESSAGE(status.has_value(), (status.has_value() ? "" : status.error().message));
-  }
-  Answers answers;
-  while (engine.has_work()) {
-    engine.step();
-    collect(engine, answers);
-  }
-  collect(engine, answers);
-  CHECK(engine.stats().kv_pages_used == 0);
-  return answers;
-}
-
-Answer run_alone(const EngineOptions& options, const GenerateRequest& request) {
-  auto engine = load(options);
-  return run(*engine, {request}).at({request.id, 0});
-}
+using namespace testing;
 
 }  // namespace
 
