@@ -26,6 +26,8 @@ OrderedJson chat_token(const Tokenizer& tokenizer, TokenId id, float logprob) {
       {"token", sanitize_utf8(bytes)}, {"logprob", finite(logprob)}, {"bytes", std::move(numbers)}};
 }
 
+std::string hash_text(uint64_t hash) { return fmt::format("{:016x}", hash); }
+
 std::string completion_token(const Tokenizer& tokenizer, TokenId id) {
   std::string bytes = tokenizer.token_bytes(id, /*render_special=*/true);
   if (is_valid_utf8(bytes)) return bytes;
@@ -45,6 +47,7 @@ OrderedJson chat_logprobs(const Tokenizer& tokenizer, std::span<const TokenEntry
       top.push_back(chat_token(tokenizer, other.token, other.logprob));
     }
     token["top_logprobs"] = std::move(top);
+    if (entry.event.logits_hash != 0) token["logits_hash"] = hash_text(entry.event.logits_hash);
     content.push_back(std::move(token));
   }
   return content;
@@ -96,14 +99,17 @@ void CompletionLogprobs::add(std::span<const TokenEntry> entries, size_t offset)
   for (const TokenEntry& entry : entries) {
     add_token(entry.event.token, offset + entry.begin_character);
     add_values(entry.event.token, entry.event.logprob, entry.event.top_logprobs);
+    if (entry.event.logits_hash != 0) logits_hash_.push_back(hash_text(entry.event.logits_hash));
   }
 }
 
 OrderedJson CompletionLogprobs::take() {
-  return {{"tokens", std::move(tokens_)},
-          {"token_logprobs", std::move(token_logprobs_)},
-          {"top_logprobs", std::move(top_logprobs_)},
-          {"text_offset", std::move(text_offset_)}};
+  OrderedJson out = {{"tokens", std::move(tokens_)},
+                     {"token_logprobs", std::move(token_logprobs_)},
+                     {"top_logprobs", std::move(top_logprobs_)},
+                     {"text_offset", std::move(text_offset_)}};
+  if (!logits_hash_.empty()) out["logits_hash"] = std::move(logits_hash_);
+  return out;
 }
 
 }  // namespace hearth::api

@@ -10,6 +10,8 @@
 
 namespace hearth::api {
 
+// With --debug-logits-hash each generated token has a `logits_hash` too, in hexadecimal.
+
 /// The `content` array of a chat choice: token, logprob, bytes, top_logprobs of each.
 OrderedJson chat_logprobs(const Tokenizer& tokenizer, std::span<const TokenEntry> entries);
 
@@ -36,6 +38,7 @@ class CompletionLogprobs {
   OrderedJson token_logprobs_ = OrderedJson::array();
   OrderedJson top_logprobs_ = OrderedJson::array();
   OrderedJson text_offset_ = OrderedJson::array();
+  OrderedJson logits_hash_ = OrderedJson::array();  // of generated tokens
 };
 
 }  // namespace hearth::api

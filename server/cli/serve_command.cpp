@@ -71,6 +71,7 @@ std::vector<WorkerOptions> plan_workers(const ServeOptions& options, const Model
     worker.engine.kv_type = options.kv_type == KvType::kF16 ? DType::kF16 : DType::kQ8_0;
     worker.engine.step_tokens = options.step_tokens;
     worker.engine.prefill_chunk = options.prefill_chunk;
+    worker.engine.hash_logits = options.debug_logits_hash;
     // Stated, not measured by each worker: a restarted worker must plan as the first one did.
     worker.engine.memory_limit_bytes = memory_share(memory, file.mapped_bytes(), num_workers);
     place_threads(worker, places[i], options.threads, num_workers, cpu_limit);

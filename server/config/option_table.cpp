@@ -78,6 +78,10 @@ constexpr OptionRow kTable[] = {
 
     {"--log-level", "", "", "HEARTH_LOG_LEVEL", "log", "level", &O::log_level, "trace|debug|info|warn|error|off", "info", 0, 0, false,
      "Least severe messages that are logged. Prompts never are."},
+
+    // For our own tests: a section that option_sections() does not list is not shown.
+    {"--debug-logits-hash", "", "", "HEARTH_DEBUG_LOGITS_HASH", "debug", "logits_hash", &O::debug_logits_hash, "", "false", 0, 0, false,
+     "Adds a hash of all logits behind each token to log-probabilities."},
 };
 
 constexpr SectionRow kSections[] = {

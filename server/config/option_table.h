@@ -46,7 +46,8 @@ struct OptionRow {
 
 std::span<const OptionRow> option_table();
 
-/// What a section of the file and of --help is about.
+/// What a section of the file and of --help is about. Rows of sections that are not listed here
+/// are options for tests: they work, and are not shown.
 struct SectionRow {
   std::string_view name;   // in the file; empty: flags only
   std::string_view title;  // in --help and as a comment

@@ -66,6 +66,9 @@ struct ServeOptions {
 
   // [log]
   std::string log_level;
+
+  // [debug]
+  bool debug_logits_hash = false;  // log-probabilities have a hash of all logits
 };
 
 /// HEARTH_... variables by name.

@@ -28,6 +28,7 @@ void visit_options(Visitor&& visit, Options& options) {
   visit("step-tokens", options.engine.step_tokens);
   visit("prefill-chunk", options.engine.prefill_chunk);
   visit("memory-limit", options.engine.memory_limit_bytes);
+  visit("hash-logits", options.engine.hash_logits);
 }
 
 std::string format(const std::integral auto& value) { return std::to_string(value); }
@@ -39,6 +40,10 @@ std::string format(const DType& value) { return std::string(dtype_info(value).na
 bool parse(std::string_view text, std::integral auto& value) {
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
   return parsed.ec == std::errc() && parsed.ptr == text.data() + text.size();
+}
+bool parse(std::string_view text, bool& value) {
+  value = text == "1";
+  return text == "0" || text == "1";
 }
 bool parse(std::string_view text, std::string& value) {
   value = text;

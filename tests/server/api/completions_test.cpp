@@ -166,5 +166,22 @@ TEST_CASE("log-probabilities that JSON has no number for") {
   CHECK(response.json()["choices"][0]["logprobs"]["token_logprobs"][0] == -9999.0);
 }
 
+TEST_CASE("the hash of a token's logits is shown with its log-probability, if there is one") {
+  FakeDaemon daemon;
+  daemon.service.play = [](const GenerateRequest&) {
+    Script script;
+    script.events.emplace_back(
+        TokenEvent{.token = 'a', .top_logprobs = {}, .logits_hash = 0xABCDEF});
+    script.events.emplace_back(FinishEvent{.completion_tokens = 1});
+    return script;
+  };
+  OrderedJson body = {{"prompt", "p"}, {"logprobs", 0}};
+  OrderedJson choice = daemon.post("/v1/completions", body).json()["choices"][0];
+  CHECK(choice["logprobs"]["logits_hash"] == OrderedJson::array({"0000000000abcdef"}));
+  body = {{"messages", {{{"role", "user"}, {"content", "p"}}}}, {"logprobs", true}};
+  choice = daemon.post("/v1/chat/completions", body).json()["choices"][0];
+  CHECK(choice["logprobs"]["content"][0]["logits_hash"] == "0000000000abcdef");
+}
+
 }  // namespace
 }  // namespace hearth

@@ -32,6 +32,7 @@ TEST_CASE("what the gateway writes, the worker reads") {
   options.engine.step_tokens = 77;
   options.engine.prefill_chunk = 33;
   options.engine.memory_limit_bytes = 1ULL << 40;
+  options.engine.hash_logits = true;
   const auto back = parse(format_worker_arguments(options));
   REQUIRE(back.has_value());
   CHECK(back->fd == 17);
@@ -47,11 +48,13 @@ TEST_CASE("what the gateway writes, the worker reads") {
   CHECK(back->engine.step_tokens == 77);
   CHECK(back->engine.prefill_chunk == 33);
   CHECK(back->engine.memory_limit_bytes == 1ULL << 40);
+  CHECK(back->engine.hash_logits);
 }
 
 TEST_CASE("other arguments are refused by name") {
-  for (const char* bad : {"--fd", "--fd=", "--fd=3x", "--fd=99999999999", "--color=1", "fd=3",
-                          "--cpus=1-", "--kv-type=q9_9", "--memory-limit=-1", "--model=", ""}) {
+  for (const char* bad :
+       {"--fd", "--fd=", "--fd=3x", "--fd=99999999999", "--color=1", "fd=3", "--cpus=1-",
+        "--kv-type=q9_9", "--memory-limit=-1", "--hash-logits=yes", "--model=", ""}) {
     CAPTURE(bad);
     const auto result = parse({bad});
     REQUIRE(!result.has_value());
