@@ -88,6 +88,8 @@ EngineStats Engine::stats() const {
   return stats;
 }
 
+void Engine::on_progress(std::function<void()> call) { impl_->progress = std::move(call); }
+
 const MemoryPlan& Engine::plan() const { return impl_->plan; }
 
 std::string Engine::kernels() const { return impl_->kernels; }

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -63,6 +64,10 @@ class Engine {
   std::vector<EngineEvent> poll();
   /// Requests that entered their first batch since the last call (metrics).
   std::vector<QueueTime> take_queue_times();
+
+  /// `call` is called in step(), on its thread, many times a step: a long step that goes on can be
+  /// told from one that hangs. It must not call the engine.
+  void on_progress(std::function<void()> call);
 
   [[nodiscard]] EngineStats stats() const;
   [[nodiscard]] const MemoryPlan& plan() const;

@@ -1,6 +1,7 @@
 #pragma once
 // The engine's parts and the order of a step. Included by engine*.cpp only.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -81,7 +82,8 @@ struct Engine::Impl {
   std::vector<EngineEvent> events;
   std::vector<QueueTime> queue_times;
   EngineStats stats;
-  std::string kernels;  // what Engine::kernels() says
+  std::function<void()> progress;  // what on_progress() was given
+  std::string kernels;             // what Engine::kernels() says
   bool hash_logits = false;
 };
 

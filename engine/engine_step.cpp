@@ -40,7 +40,7 @@ void Engine::Impl::step() {
       scheduler.schedule(pacer.prefill_rows(scheduler.decodes()));
   const RowKinds kinds = count_kinds(rows);
   build_batch(rows);
-  forward.run({.pool = pool.get()}, batch, kv);
+  forward.run({.pool = pool.get()}, batch, kv, progress);
   scheduler.complete();
   ++stats.steps;
   sample();

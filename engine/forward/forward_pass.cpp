@@ -66,7 +66,8 @@ Result<ForwardPass> ForwardPass::create(const Model& model, const kernels::Kerne
   return pass;
 }
 
-void ForwardPass::run(const kernels::ExecContext& context, const Batch& batch, const KvCache& kv) {
+void ForwardPass::run(const kernels::ExecContext& context, const Batch& batch, const KvCache& kv,
+                      const std::function<void()>& progress) {
   const ModelConfig& c = model_->config();
   const Step step{context, batch, static_cast<int64_t>(batch.tokens.size())};
   HEARTH_CHECK(step.rows > 0 && step.rows <= limits_.rows, "the batch fits the workspace");
@@ -86,7 +87,9 @@ void ForwardPass::run(const kernels::ExecContext& context, const Batch& batch, c
   for (int32_t i = 0; i < c.num_layers; ++i) {
     const LayerWeights& layer = model_->layers()[static_cast<size_t>(i)];
     attention_block(step, layer, kv.layer(i));
+    if (progress) progress();
     ffn_block(step, layer);
+    if (progress) progress();
   }
   if (!batch.logit_rows.empty()) output_block(step);
 }

@@ -2,6 +2,7 @@
 // The one forward pass of all decoder-only architectures, driven by ModelConfig.
 
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "base/result.h"
@@ -31,8 +32,10 @@ class ForwardPass {
                                     const ForwardLimits& limits);
 
   /// Computes the batch: K and V of its rows go to their pages, logits to logits(). A row's result
-  /// does not depend on the rows beside it.
-  void run(const kernels::ExecContext& context, const Batch& batch, const KvCache& kv);
+  /// does not depend on the rows beside it. `progress`, if set, is called on this thread after each
+  /// block of a layer.
+  void run(const kernels::ExecContext& context, const Batch& batch, const KvCache& kv,
+           const std::function<void()>& progress = {});
 
   /// Logits of batch.logit_rows[index] of the last run(): [vocab_size] f32. May be written to.
   [[nodiscard]] std::span<float> logits(size_t index) const;

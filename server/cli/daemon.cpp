@@ -61,7 +61,8 @@ Status Daemon::run(std::unique_ptr<ModelFile> file) {
   gateway_.emplace(
       Gateway::Options{.num_workers = num_workers,
                        .max_requests = options_.max_queue + parallel * num_workers,
-                       .model_name = model_name_},
+                       .model_name = model_name_,
+                       .worker_deadline = std::chrono::seconds(options_.worker_deadline_s)},
       Gateway::Listener{
           .ready = [this](int32_t, const ipc::Ready& ready) { tell_main(ready); },
           .load_failed = [this](int32_t, const ipc::LoadFailed& failed) { tell_main(failed); },

@@ -14,6 +14,16 @@
 
 namespace hearth {
 
+namespace {
+
+/// Often enough that a hang is found within a tenth more than the deadline.
+int watch_interval_ms(std::chrono::milliseconds deadline) {
+  if (deadline.count() == 0) return -1;
+  return static_cast<int>(std::clamp<int64_t>(deadline.count() / 10, 10, 250));
+}
+
+}  // namespace
+
 /// A connection thread's hold on its request.
 class Gateway::LiveGeneration final : public Generation {
  public:
@@ -38,6 +48,7 @@ Gateway::Gateway(Options options, Listener listener, metrics::Registry& registry
       clock_(clock),
       metrics_(registry, options_.model_name, options_.num_workers),
       links_(static_cast<size_t>(options_.num_workers)),
+      watch_ms_(watch_interval_ms(options_.worker_deadline)),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   HEARTH_CHECK(epoll_.valid() && wake_.valid(), "file descriptors for the IO thread");
@@ -69,9 +80,9 @@ void Gateway::worker_ended(int32_t worker, WorkerEnd end) {
     while (gone.channel && gone.channel->receive() == ipc::Channel::Receive::kData)
       if (!take_frames(worker, callbacks)) break;
     detach(worker, "its process has ended", callbacks);
-    hand_on(worker, gone.broke_protocol ? WorkerEnd::kFault : end);
+    hand_on(worker, gone.at_fault ? WorkerEnd::kFault : end);
     gone.pid = 0;
-    gone.broke_protocol = false;
+    gone.at_fault = false;
   }
   for (const auto& callback : callbacks) callback();
 }
@@ -87,6 +98,7 @@ Status Gateway::register_socket(int32_t worker, UniqueFd socket) {
   to.wants_output = false;
   to.state = WorkerState::kLoading;
   to.stats = {};
+  to.last_progress = clock_.now();
   if (to.starts++ > 0) series(worker).restarts.add();
   return {};
 }

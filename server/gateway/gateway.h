@@ -62,6 +62,8 @@ class Gateway final : public GenerationService {
     /// the HTTP side has dropped a client that does not read.
     size_t max_queued_events = 65536;
     std::string model_name;  // label of the metrics
+    /// A worker with work that shows no progress for so long is given up; 0: never.
+    std::chrono::milliseconds worker_deadline{0};
   };
   /// Called on the IO thread or in attach(), without the gateway's lock.
   struct Listener {
@@ -102,7 +104,8 @@ class Gateway final : public GenerationService {
     WorkerState state = WorkerState::kDown;
     int32_t pid = 0;
     uint64_t starts = 0;
-    bool broke_protocol = false;
+    bool at_fault = false;         // it hung or broke the protocol
+    Nanoseconds last_progress{0};  // or when it got work, or was started
     int32_t requests = 0;
     int32_t unproven = 0;   // of them, those of which nothing new has come from this process
     RequestId testing = 0;  // a suspect that must show itself harmless before anything joins it
@@ -114,8 +117,11 @@ class Gateway final : public GenerationService {
   using Callbacks = std::vector<std::function<void()>>;
 
   void run_io();
+  void watch_progress();
   // All of these are called with mutex_ held.
   void serve_socket(int32_t worker, bool writable, Callbacks& callbacks);
+  [[nodiscard]] std::optional<std::string> hang_of(const Link& of) const;
+  [[nodiscard]] bool silent(const Link& of) const;
   /// False if the link broke.
   bool take_frames(int32_t worker, Callbacks& callbacks);
   Status handle(int32_t worker, ipc::Up message, Callbacks& callbacks);
@@ -171,6 +177,9 @@ class Gateway final : public GenerationService {
   RequestId next_id_ = 1;
   uint64_t choices_made_ = 0;
   bool draining_ = false;
+
+  const int watch_ms_;  // between looks at the workers' progress; -1: none
+  Nanoseconds last_watch_{0};
 
   UniqueFd epoll_;
   UniqueFd wake_;  // an eventfd that ends the IO thread

@@ -60,7 +60,8 @@ std::vector<RequestId> Gateway::waiting_ids(bool suspects) const {
   return ids;
 }
 
-/// The ready worker with the fewest open choices; among equals the one not chosen for longest.
+/// The ready worker with the fewest open choices, one that may hang last; among equals the one not
+/// chosen for longest.
 std::optional<int32_t> Gateway::choose_worker(std::optional<int32_t> reserved) const {
   std::optional<int32_t> best;
   for (int32_t i = 0; i < options_.num_workers; ++i) {
@@ -68,7 +69,7 @@ std::optional<int32_t> Gateway::choose_worker(std::optional<int32_t> reserved) c
     if (candidate.state != WorkerState::kReady || candidate.testing != 0 || i == reserved) continue;
     const auto load = [this](int32_t index) {
       const Link& of = links_[static_cast<size_t>(index)];
-      return std::tuple(of.open_choices, of.last_chosen);
+      return std::tuple(silent(of), of.open_choices, of.last_chosen);
     };
     if (!best || load(i) < load(*best)) best = i;
   }
@@ -105,7 +106,7 @@ bool Gateway::assign(Live::iterator place, int32_t worker) {
   }
   waiting_.erase(id);
   Link& to = link(worker);
-  ++to.requests;
+  if (to.requests++ == 0) to.last_progress = clock_.now();
   ++to.unproven;
   to.open_choices += tracked.open_choices();
   to.last_chosen = ++choices_made_;

@@ -30,7 +30,7 @@ Nanoseconds start_of(const TrackedRequest& tracked) {
 void Gateway::run_io() {
   std::array<epoll_event, 16> events{};
   while (true) {
-    const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), -1);
+    const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), watch_ms_);
     HEARTH_CHECK(count >= 0 || errno == EINTR, "epoll_wait");
     for (int i = 0; i < count; ++i) {
       const epoll_event& event = events[static_cast<size_t>(i)];
@@ -43,6 +43,7 @@ void Gateway::run_io() {
       }
       for (const auto& callback : callbacks) callback();
     }
+    watch_progress();
   }
 }
 
@@ -79,7 +80,7 @@ bool Gateway::take_frames(int32_t worker, Callbacks& callbacks) {
       // A worker that breaks the protocol cannot be trusted with its other requests either. It
       // ends when it finds its socket closed.
       spdlog::error("worker {} breaks the protocol: {}", worker, status.error().message);
-      link(worker).broke_protocol = true;
+      link(worker).at_fault = true;
       detach(worker, status.error().message, callbacks);
     }
   }
@@ -88,6 +89,8 @@ bool Gateway::take_frames(int32_t worker, Callbacks& callbacks) {
 
 Status Gateway::handle(int32_t worker, ipc::Up message, Callbacks& callbacks) {
   Link& from = link(worker);
+  if (!std::holds_alternative<ipc::Stats>(message)) from.last_progress = clock_.now();
+  if (std::holds_alternative<ipc::Alive>(message)) return {};
   if (auto* events = std::get_if<ipc::Events>(&message))
     return handle_events(worker, std::move(*events));
   if (const auto* stats = std::get_if<ipc::Stats>(&message)) {

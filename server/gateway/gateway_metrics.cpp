@@ -127,6 +127,8 @@ WorkerSeries::WorkerSeries(MetricFamilies& f, const std::string& w)
           f.histogram("vllm:iteration_tokens_total", "Tokens of a step.", kStepTokens, w)),
       up(f.worker_gauge("hearth_worker_up", "1 while the worker serves.", w)),
       restarts(f.worker_counter("hearth_worker_restarts_total", "Processes started again.", w)),
+      hangs(f.worker_counter("hearth_worker_hangs_total",
+                             "Processes given up because they made no progress.", w)),
       migrated(f.worker_counter("hearth_migrated_requests_total",
                                 "Requests that went on elsewhere when the worker died.", w)),
       cancelled_requests(f.worker_counter("hearth_cancelled_requests_total",

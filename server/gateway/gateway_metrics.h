@@ -47,6 +47,7 @@ struct WorkerSeries {
   metrics::Histogram& iteration_tokens;
   metrics::Gauge& up;
   metrics::Counter& restarts;
+  metrics::Counter& hangs;
   metrics::Counter& migrated;
   metrics::Counter& cancelled_requests;
   metrics::Counter& cancelled_sequences;

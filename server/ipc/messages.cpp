@@ -154,6 +154,8 @@ static void fields(A& archive, T& m) {
   archive(m.resident_bytes);
   archive(m.private_bytes);
 }
+template <typename A, MaybeConst<Alive> T>
+static void fields(A& /*archive*/, T& /*m*/) {}
 
 namespace {
 

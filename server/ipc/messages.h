@@ -79,7 +79,12 @@ struct Stats {
   friend bool operator==(const Stats&, const Stats&) = default;
 };
 
-using Up = std::variant<Ready, LoadFailed, Events, Stats>;
+/// In the middle of a long step: it goes on.
+struct Alive {
+  friend bool operator==(const Alive&, const Alive&) = default;
+};
+
+using Up = std::variant<Ready, LoadFailed, Events, Stats, Alive>;
 
 /// Appends the frame of `message` to `out`. kTooLarge if it were longer than kMaxFrameBytes; `out`
 /// is then as before.

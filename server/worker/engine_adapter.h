@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <utility>
 
 #include "engine/engine.h"
@@ -19,6 +20,7 @@ class EngineAdapter final : public WorkerEngine {
   void step() override { engine_.step(); }
   std::vector<EngineEvent> poll() override { return engine_.poll(); }
   std::vector<QueueTime> take_queue_times() override { return engine_.take_queue_times(); }
+  void on_progress(std::function<void()> call) override { engine_.on_progress(std::move(call)); }
   [[nodiscard]] EngineStats stats() const override { return engine_.stats(); }
 
  private:

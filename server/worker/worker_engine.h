@@ -2,6 +2,7 @@
 // What the worker's loop needs of an engine: the verbs of engine/engine.h, one to one. Here so that
 // tests can run the loop against an engine without a model.
 
+#include <functional>
 #include <vector>
 
 #include "base/result.h"
@@ -20,6 +21,7 @@ class WorkerEngine {
   virtual void step() = 0;
   virtual std::vector<EngineEvent> poll() = 0;
   virtual std::vector<QueueTime> take_queue_times() = 0;
+  virtual void on_progress(std::function<void()> call) = 0;
   [[nodiscard]] virtual EngineStats stats() const = 0;
 };
 

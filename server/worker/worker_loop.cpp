@@ -27,7 +27,9 @@ bool load_changed(const EngineStats& a, const EngineStats& b) {
 
 WorkerLoop::WorkerLoop(ipc::Channel& channel, WorkerEngine& engine, const Clock& clock,
                        Options options)
-    : channel_(channel), engine_(engine), clock_(clock), options_(options) {}
+    : channel_(channel), engine_(engine), clock_(clock), options_(options) {
+  engine_.on_progress([this] { say_alive(); });
+}
 
 LoopEnd WorkerLoop::run() {
   while (true) {
@@ -98,10 +100,19 @@ std::optional<LoopEnd> WorkerLoop::handle(ipc::Down message) {
 
 uint32_t WorkerLoop::step() {
   const EngineStats before = engine_.stats();
+  last_alive_time_ = clock_.now();
   engine_.step();
   const EngineStats after = engine_.stats();
   return static_cast<uint32_t>(after.prompt_tokens + after.generated_tokens - before.prompt_tokens -
                                before.generated_tokens);
+}
+
+void WorkerLoop::say_alive() {
+  const auto now = clock_.now();
+  if (now - last_alive_time_ < options_.alive_interval) return;
+  last_alive_time_ = now;
+  // A gateway that has gone is noticed after the step; one that does not read needs no more.
+  if (channel_.unsent_bytes() == 0) (void)channel_.send(ipc::Up(ipc::Alive{}));
 }
 
 Status WorkerLoop::send_events(uint32_t step_tokens) {

@@ -26,6 +26,8 @@ class WorkerLoop {
     /// Some thousands of steps; a gateway that is that far behind is stuck, not slow.
     size_t max_unsent_bytes = 4U << 20;
     std::chrono::milliseconds stats_interval{1000};
+    /// In a long step, how often the gateway is told that it goes on.
+    std::chrono::milliseconds alive_interval{200};
   };
 
   /// All references must outlive the loop.
@@ -44,6 +46,8 @@ class WorkerLoop {
   [[nodiscard]] bool may_step() const;
   /// One step. Returns its rows.
   uint32_t step();
+  /// Called by the engine within a step.
+  void say_alive();
   Status send_events(uint32_t step_tokens);
   Status send_stats_if_due();
   [[nodiscard]] std::chrono::milliseconds until_stats() const;
@@ -58,6 +62,7 @@ class WorkerLoop {
   ipc::Stats last_stats_;
   Nanoseconds last_stats_time_{0};
   bool was_busy_ = false;
+  Nanoseconds last_alive_time_{0};
 };
 
 }  // namespace hearth

@@ -59,6 +59,25 @@ test("SIGKILL of all workers: plain requests wait for the restarted ones", async
   await until(async () => (await fetch(`${daemon.url}/health`)).ok, "/health");
 });
 
+test("SIGSTOP of a worker: it is replaced in under five seconds and its streams end as ever", async (t) => {
+  const own = await Daemon.start(["-m", model, "--workers", "2", "-t", "1", "-c", "512", "--worker-deadline", "1"]);
+  const url = `${own.url}/v1/completions`;
+  const expected = textOf(await stream(url, request(7)));
+  const stopped = own.workers();
+  const running = [1, 2].map(() => stream(url, request(7)));
+  await until(async () => (await own.metric("vllm:num_requests_running")).every((n) => n === 1), "a stream at each");
+  for (const pid of stopped) process.kill(pid, "SIGSTOP");
+  const begun = Date.now();
+  for (const events of await Promise.all(running)) {
+    assert.equal(events.at(-1), "[DONE]");
+    assert.equal(textOf(events), expected);
+  }
+  t.diagnostic(`both streams were whole ${Date.now() - begun} ms after the stop`);
+  assert.ok(own.workers().every((pid) => !stopped.includes(pid)));
+  assert.deepEqual(await own.metric("hearth_worker_hangs_total"), [1, 1]);
+  await own.stop();
+});
+
 test("SIGTERM: running streams finish, the exit code is 0 and no worker is left", async () => {
   const own = await Daemon.start(["-m", model, "--workers", "2", "-t", "1", "-c", "512"]);
   const pids = own.workers();

@@ -18,11 +18,22 @@ using std::chrono::milliseconds;
 
 inline constexpr milliseconds kSoon{5000};  // a bound for hangs, not a measure
 
+/// Moves only when told to, while other threads look at it.
+class TestClock final : public Clock {
+ public:
+  [[nodiscard]] Nanoseconds now() const override { return Nanoseconds(now_); }
+  void advance(Nanoseconds by) { now_ += by.count(); }
+
+ private:
+  std::atomic<int64_t> now_{1'000'000'000};
+};
+
 /// A gateway whose workers are the other ends of its sockets, played by the test.
 class Harness {
  public:
-  explicit Harness(int32_t num_workers, int32_t max_requests = 100, size_t max_queued_events = 1000)
-      : gateway(Gateway::Options{num_workers, max_requests, max_queued_events, "m"},
+  explicit Harness(int32_t num_workers, int32_t max_requests = 100, size_t max_queued_events = 1000,
+                   milliseconds deadline = milliseconds(0))
+      : gateway(Gateway::Options{num_workers, max_requests, max_queued_events, "m", deadline},
                 Gateway::Listener{[this](int32_t, const ipc::Ready&) { ++ready_count; },
                                   [this](int32_t, const ipc::LoadFailed&) { ++failed_count; },
                                   [this](int32_t, int32_t) { ++lost_count; }},
@@ -32,7 +43,8 @@ class Harness {
   void start(int32_t worker) {
     auto fds = ipc::socket_pair();
     REQUIRE(fds.has_value());
-    REQUIRE(gateway.attach(worker, 1000 + worker, std::move(fds->first)).has_value());
+    REQUIRE(gateway.attach(worker, pids.at(static_cast<size_t>(worker)), std::move(fds->first))
+                .has_value());
     workers[static_cast<size_t>(worker)] = std::make_unique<ipc::Channel>(std::move(fds->second));
   }
   void make_ready(int32_t worker) {
@@ -79,7 +91,9 @@ class Harness {
     return registry.expose().find(line + "\n") != std::string::npos;
   }
 
-  SteadyClock clock;
+  std::vector<int32_t> pids{1'000'000'000, 1'000'000'001, 1'000'000'002};  // of no process
+
+  TestClock clock;
   metrics::Registry registry;
   std::atomic<int> ready_count{0};
   std::atomic<int> failed_count{0};

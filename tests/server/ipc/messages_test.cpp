@@ -76,7 +76,7 @@ TEST_CASE("every message up comes back as it was") {
   const Stats stats{EngineStats{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, 1ULL << 40, 12};
   const Ready ready{1234, 4096, 32000, 16, 1LL << 33, "q8_0", "memory plan: …"};
   const LoadFailed failed{ErrorCode::kMalformed, "x.gguf: general.name is 7, expected a string"};
-  for (const Up& message : {Up(ready), Up(failed), Up(full_events()), Up(stats)}) {
+  for (const Up& message : {Up(ready), Up(failed), Up(full_events()), Up(stats), Up(Alive{})}) {
     const std::string frame = frame_of(message);
     const auto back = decode_up(std::string_view(frame).substr(4));
     REQUIRE(back.has_value());

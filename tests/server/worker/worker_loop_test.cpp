@@ -31,6 +31,7 @@ class FakeEngine final : public WorkerEngine {
   void step() override {
     REQUIRE(has_work());
     ++stats_.steps;
+    progress();
     std::vector<RequestId> done;
     for (auto& [id, request] : live_) {
       const int32_t index = produced_[id]++;
@@ -46,6 +47,7 @@ class FakeEngine final : public WorkerEngine {
     for (const RequestId id : done) live_.erase(id);
   }
   std::vector<EngineEvent> poll() override { return std::exchange(events_, {}); }
+  void on_progress(std::function<void()> call) override { progress = std::move(call); }
   std::vector<QueueTime> take_queue_times() override { return std::exchange(queue_times_, {}); }
   [[nodiscard]] EngineStats stats() const override {
     EngineStats stats = stats_;
@@ -54,6 +56,7 @@ class FakeEngine final : public WorkerEngine {
   }
 
   size_t logprobs_per_token = 0;
+  std::function<void()> progress;
 
  private:
   std::map<RequestId, GenerateRequest> live_;
@@ -142,6 +145,23 @@ ipc::Down submit(RequestId id, int32_t max_tokens) {
 }
 
 }  // namespace
+
+TEST_CASE("a long step shows signs of life before its events") {
+  FakeEngine engine;
+  Harness worker(engine, {.alive_interval = std::chrono::milliseconds(0)});
+  GenerateRequest request;
+  request.id = 7;
+  request.prompt = {1};
+  request.max_tokens = 1;
+  worker.send(ipc::Submit{request});
+  bool alive = false;
+  while (true) {
+    const auto message = worker.next();
+    alive = alive || std::holds_alternative<ipc::Alive>(message);
+    if (std::holds_alternative<ipc::Events>(message)) break;
+  }
+  CHECK(alive);
+}
 
 TEST_CASE("a request's tokens come in order, then its end") {
   FakeEngine engine;

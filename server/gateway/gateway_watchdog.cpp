@@ -1,0 +1,80 @@
+// Health means progress: a worker with work that shows none within its deadline is given up.
+//
+// Progress is a completed step (Events), or a sign of life from within a long one (Alive), which a
+// worker sends as it goes through the model's layers. So the deadline bounds a part of a layer, not
+// a whole step, and holds for large models on slow machines too. Stats do not count: they would
+// come from a loop that turns without stepping.
+
+#include <spdlog/fmt/fmt.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <fstream>
+#include <string>
+
+#include "server/gateway/gateway.h"
+
+namespace hearth {
+namespace {
+
+using std::chrono::milliseconds;
+
+/// Loading maps files and plans memory: seconds at most, on whatever machine.
+constexpr milliseconds kLoadDeadline{120'000};
+/// A stopped process cannot be a slow one: it is given up this soon.
+constexpr milliseconds kStoppedDeadline{2'000};
+
+/// 'R', 'S', 'D', 'T' …: the third field of /proc/<pid>/stat; 0 if there is no such process.
+char process_state(int32_t pid) {
+  std::string line;
+  std::getline(std::ifstream(fmt::format("/proc/{}/stat", pid)), line);
+  const size_t name_end = line.rfind(')');  // the name may hold anything
+  return name_end == std::string::npos || name_end + 2 >= line.size() ? '\0' : line[name_end + 2];
+}
+
+}  // namespace
+
+/// Runs on the IO thread, after what the sockets had was read.
+void Gateway::watch_progress() {
+  if (watch_ms_ < 0) return;
+  Callbacks callbacks;
+  {
+    std::lock_guard lock(mutex_);
+    const auto now = clock_.now();
+    if (now - last_watch_ < milliseconds(watch_ms_)) return;
+    last_watch_ = now;
+    for (int32_t i = 0; i < options_.num_workers; ++i) {
+      Link& watched = link(i);
+      const auto why = hang_of(watched);
+      if (!why) continue;
+      spdlog::error("worker {} is replaced: {}", i, *why);
+      series(i).hangs.add();
+      // One that was stopped from outside is not to blame, nor is its work.
+      watched.at_fault = process_state(watched.pid) != 'T';
+      detach(i, *why, callbacks);
+    }
+  }
+  for (const auto& callback : callbacks) callback();
+}
+
+std::optional<std::string> Gateway::hang_of(const Link& of) const {
+  if (!of.channel || of.state == WorkerState::kDown) return std::nullopt;
+  const bool loading = of.state == WorkerState::kLoading;
+  if (!loading && of.requests == 0) return std::nullopt;
+  const auto idle = std::chrono::duration_cast<milliseconds>(clock_.now() - of.last_progress);
+  const auto deadline =
+      loading ? std::max(kLoadDeadline, options_.worker_deadline) : options_.worker_deadline;
+  if (idle >= deadline)
+    return fmt::format("{} and no progress for {} ms", loading ? "loading" : "work", idle.count());
+  if (idle >= kStoppedDeadline && process_state(of.pid) == 'T')
+    return fmt::format("stopped by a signal, no progress for {} ms", idle.count());
+  return std::nullopt;
+}
+
+/// Half of the deadline has passed: it may hang.
+bool Gateway::silent(const Link& of) const {
+  if (watch_ms_ < 0 || of.requests == 0) return false;
+  return clock_.now() - of.last_progress > options_.worker_deadline / 2;
+}
+
+}  // namespace hearth
