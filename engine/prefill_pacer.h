@@ -17,7 +17,9 @@ class PrefillPacer {
   /// A mixed step may take this much longer than one of its decode rows alone. A stream's worst
   /// gaps beside a prompt then stay under twice its usual ones, with a margin for noise.
   static constexpr double kMaxSlowdown = 1.7;
-  /// Fewer rows would make a prompt crawl, while a step costs at least one read of the weights.
+  /// Fewer gain nothing: beside one stream, steps of 3 and of 9 rows were measured to take nearly
+  /// the same time (llama of 120 million weights, q4_0, two cores), and the prompt took four times
+  /// as long.
   static constexpr int32_t kMinRows = 8;
 
   /// `max_rows` is the bound where decode steps are slow enough.
