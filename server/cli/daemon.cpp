@@ -62,7 +62,10 @@ Status Daemon::run(std::unique_ptr<ModelFile> file) {
       Gateway::Options{.num_workers = num_workers,
                        .max_requests = options_.max_queue + parallel * num_workers,
                        .model_name = model_name_,
-                       .worker_deadline = std::chrono::seconds(options_.worker_deadline_s)},
+                       .worker_deadline = std::chrono::seconds(options_.worker_deadline_s),
+                       .max_requests_per_key = options_.max_requests_per_key,
+                       .queue_timeout = std::chrono::seconds(options_.queue_timeout_s),
+                       .cache_salt = cache_salts()},
       Gateway::Listener{
           .ready = [this](int32_t, const ipc::Ready& ready) { tell_main(ready); },
           .load_failed = [this](int32_t, const ipc::LoadFailed& failed) { tell_main(failed); },
@@ -78,6 +81,12 @@ Status Daemon::run(std::unique_ptr<ModelFile> file) {
   const Status status = serve();
   shut_down();
   return status;
+}
+
+/// With keys, the fairness key of a request is the id of its key, whatever its headers say.
+std::function<uint64_t(const std::string&)> Daemon::cache_salts() const {
+  if (options_.shared_prefix_cache || !access_->requires_key()) return {};
+  return [salt = auth::CacheSalt()](const std::string& key_id) { return salt.of(key_id); };
 }
 
 Status Daemon::listen() {

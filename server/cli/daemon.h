@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -16,6 +17,7 @@
 #include "base/clock.h"
 #include "server/api/api.h"
 #include "server/auth/access_policy.h"
+#include "server/auth/cache_salt.h"
 #include "server/cli/served_model.h"
 #include "server/gateway/gateway.h"
 #include "server/metrics/registry.h"
@@ -43,6 +45,7 @@ class Daemon {
   /// What the IO thread tells the main thread.
   using Notice = std::variant<ipc::Ready, ipc::LoadFailed, LostWorker>;
 
+  [[nodiscard]] std::function<uint64_t(const std::string&)> cache_salts() const;
   Status listen();
   void answer(const http::Request& request, http::Response& response);
   Status start_workers();

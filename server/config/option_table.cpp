@@ -45,6 +45,10 @@ constexpr OptionRow kTable[] = {
      "A further host name to answer to: a name, '.suffix' or '*'; repeatable. Other Host headers get 403."},
     {"--allowed-origin", "", "", "HEARTH_ALLOWED_ORIGIN", "access", "allowed_origin", &O::allowed_origins, "ORIGIN", "", 1, 512, false,
      "A web origin whose pages may use the daemon, as https://app.example; repeatable. Others get 403."},
+    {"--max-requests-per-key", "", "", "HEARTH_MAX_REQUESTS_PER_KEY", "access", "max_requests_per_key", &O::max_requests_per_key, "N", "0", 0, 1'000'000, false,
+     "Most requests of one key at once, running and waiting; without keys, of one x-gateway-inference-fairness-id. Further ones get 429. 0: no limit."},
+    {"--shared-prefix-cache", "", "", "HEARTH_SHARED_PREFIX_CACHE", "access", "shared_prefix_cache", &O::shared_prefix_cache, "", "false", 0, 0, false,
+     "Lets all keys share cached prompt prefixes: faster, but a key can tell by the time whether another has sent a prompt."},
     {"--insecure", "", "", "HEARTH_INSECURE", "access", "insecure", &O::insecure, "", "false", 0, 0, false,
      "Listens beyond loopback without an API key: whoever reaches the port may use the daemon."},
 
@@ -73,8 +77,10 @@ constexpr OptionRow kTable[] = {
      "Worker processes. They share one copy of the weights. 0: one per NUMA node."},
     {"--max-queue", "", "", "HEARTH_MAX_QUEUE", "workers", "max_queue", &O::max_queue, "N", "512", 1, 1'000'000, false,
      "Most requests that wait. Further ones get 429."},
+    {"--queue-timeout", "", "", "HEARTH_QUEUE_TIMEOUT", "workers", "queue_timeout", &O::queue_timeout_s, "SECONDS", "0", 0, kMaxSeconds, false,
+     "A request that has not begun to run after so long gets 503. 0: it waits as long as its client does."},
     {"--worker-deadline", "", "", "HEARTH_WORKER_DEADLINE", "workers", "deadline", &O::worker_deadline_s, "SECONDS", "30", 1, 3600, false,
-     "A worker that has work and completes no step for so long is replaced."},
+     "A worker that has work and shows no progress for so long is replaced."},
 
     {"--log-level", "", "", "HEARTH_LOG_LEVEL", "log", "level", &O::log_level, "trace|debug|info|warn|error|off", "info", 0, 0, false,
      "Least severe messages that are logged. Prompts never are."},

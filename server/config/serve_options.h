@@ -45,6 +45,8 @@ struct ServeOptions {
   std::string api_key_file;
   std::vector<std::string> allowed_hosts;
   std::vector<std::string> allowed_origins;
+  int32_t max_requests_per_key = 0;  // live ones; 0: no limit
+  bool shared_prefix_cache = false;
   bool insecure = false;  // listen beyond loopback without a key
 
   // [engine]
@@ -62,7 +64,8 @@ struct ServeOptions {
   // [workers]
   int32_t workers = 0;  // 0: one per NUMA node
   int32_t max_queue = 0;
-  int32_t worker_deadline_s = 0;  // a worker with work and no step for so long is replaced
+  int32_t queue_timeout_s = 0;    // a request that has not begun by then is refused; 0: never
+  int32_t worker_deadline_s = 0;  // a worker with work and no progress for so long is replaced
 
   // [log]
   std::string log_level;

@@ -16,9 +16,13 @@ namespace hearth {
 
 namespace {
 
-/// Often enough that a hang is found within a tenth more than the deadline.
-int watch_interval_ms(std::chrono::milliseconds deadline) {
-  if (deadline.count() == 0) return -1;
+/// Often enough that what is overdue is found within a tenth more than its time.
+int watch_interval_ms(std::chrono::milliseconds worker_deadline,
+                      std::chrono::milliseconds queue_timeout) {
+  const auto none = std::chrono::milliseconds::max();
+  const auto deadline = std::min(worker_deadline.count() > 0 ? worker_deadline : none,
+                                 queue_timeout.count() > 0 ? queue_timeout : none);
+  if (deadline == none) return -1;
   return static_cast<int>(std::clamp<int64_t>(deadline.count() / 10, 10, 250));
 }
 
@@ -48,7 +52,7 @@ Gateway::Gateway(Options options, Listener listener, metrics::Registry& registry
       clock_(clock),
       metrics_(registry, options_.model_name, options_.num_workers),
       links_(static_cast<size_t>(options_.num_workers)),
-      watch_ms_(watch_interval_ms(options_.worker_deadline)),
+      watch_ms_(watch_interval_ms(options_.worker_deadline, options_.queue_timeout)),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   HEARTH_CHECK(epoll_.valid() && wake_.valid(), "file descriptors for the IO thread");
@@ -120,11 +124,21 @@ Result<std::unique_ptr<Generation>> Gateway::submit(GenerateRequest request) {
                 fmt::format("{} requests are running or waiting, which is the limit",
                             options_.max_requests));
   }
+  if (const auto own = live_of_key_.find(request.fairness_key);
+      options_.max_requests_per_key > 0 && own != live_of_key_.end() &&
+      own->second >= options_.max_requests_per_key) {
+    metrics_.rejected("key_limit").add();
+    return fail(ErrorCode::kResourceExhausted,
+                fmt::format("{} requests of this key are running or waiting, which is its limit",
+                            options_.max_requests_per_key));
+  }
   if (!was_ready_) {
     metrics_.rejected("no_worker").add();
     return fail(ErrorCode::kUnavailable, "the model is being loaded; try again in a moment");
   }
   request.id = next_id_++;
+  if (options_.cache_salt) request.cache_salt = options_.cache_salt(request.fairness_key);
+  ++live_of_key_[request.fairness_key];
   auto tracked =
       std::make_shared<TrackedRequest>(std::move(request), now, options_.max_queued_events);
   live_.emplace(tracked->request().id, tracked);
@@ -189,6 +203,8 @@ Gateway::Live::iterator Gateway::remove(Live::iterator place) {
   } else {
     waiting_.erase(tracked->request().id);
   }
+  const auto own = live_of_key_.find(tracked->request().fairness_key);
+  if (--own->second == 0) live_of_key_.erase(own);
   tracked->queue.close();
   return live_.erase(place);
 }

@@ -64,6 +64,10 @@ class Gateway final : public GenerationService {
     std::string model_name;  // label of the metrics
     /// A worker with work that shows no progress for so long is given up; 0: never.
     std::chrono::milliseconds worker_deadline{0};
+    int32_t max_requests_per_key = 0;            // live ones of one fairness key; 0: no limit
+    std::chrono::milliseconds queue_timeout{0};  // for a request to begin to run; 0: none
+    /// The prefix-cache salt of a request by its fairness key. Not set: all share.
+    std::function<uint64_t(const std::string&)> cache_salt = {};
   };
   /// Called on the IO thread or in attach(), without the gateway's lock.
   struct Listener {
@@ -117,7 +121,9 @@ class Gateway final : public GenerationService {
   using Callbacks = std::vector<std::function<void()>>;
 
   void run_io();
-  void watch_progress();
+  void watch();
+  void watch_progress(Callbacks& callbacks);
+  void end_overdue();
   // All of these are called with mutex_ held.
   void serve_socket(int32_t worker, bool writable, Callbacks& callbacks);
   [[nodiscard]] std::optional<std::string> hang_of(const Link& of) const;
@@ -172,6 +178,7 @@ class Gateway final : public GenerationService {
   mutable std::mutex mutex_;
   std::vector<Link> links_;
   Live live_;
+  std::unordered_map<std::string, int32_t> live_of_key_;  // live requests by fairness key
   std::set<RequestId> waiting_;  // the live ones without a worker; the oldest first
   bool was_ready_ = false;       // some worker has loaded the model
   RequestId next_id_ = 1;

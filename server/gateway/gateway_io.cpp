@@ -43,7 +43,7 @@ void Gateway::run_io() {
       }
       for (const auto& callback : callbacks) callback();
     }
-    watch_progress();
+    watch();
   }
 }
 

@@ -35,7 +35,7 @@ char process_state(int32_t pid) {
 }  // namespace
 
 /// Runs on the IO thread, after what the sockets had was read.
-void Gateway::watch_progress() {
+void Gateway::watch() {
   if (watch_ms_ < 0) return;
   Callbacks callbacks;
   {
@@ -43,18 +43,44 @@ void Gateway::watch_progress() {
     const auto now = clock_.now();
     if (now - last_watch_ < milliseconds(watch_ms_)) return;
     last_watch_ = now;
-    for (int32_t i = 0; i < options_.num_workers; ++i) {
-      Link& watched = link(i);
-      const auto why = hang_of(watched);
-      if (!why) continue;
-      spdlog::error("worker {} is replaced: {}", i, *why);
-      series(i).hangs.add();
-      // One that was stopped from outside is not to blame, nor is its work.
-      watched.at_fault = process_state(watched.pid) != 'T';
-      detach(i, *why, callbacks);
-    }
+    if (options_.worker_deadline.count() > 0) watch_progress(callbacks);
+    if (options_.queue_timeout.count() > 0) end_overdue();
   }
   for (const auto& callback : callbacks) callback();
+}
+
+void Gateway::watch_progress(Callbacks& callbacks) {
+  for (int32_t i = 0; i < options_.num_workers; ++i) {
+    Link& watched = link(i);
+    const auto why = hang_of(watched);
+    if (!why) continue;
+    spdlog::error("worker {} is replaced: {}", i, *why);
+    series(i).hangs.add();
+    // One that was stopped from outside is not to blame, nor is its work.
+    watched.at_fault = process_state(watched.pid) != 'T';
+    detach(i, *why, callbacks);
+  }
+}
+
+/// Ends the requests that have waited for their first batch for too long.
+void Gateway::end_overdue() {
+  const auto now = clock_.now();
+  for (auto place = live_.begin(); place != live_.end();) {
+    const auto next = std::next(place);
+    const TrackedRequest& tracked = *place->second;
+    const int32_t worker = tracked.worker;
+    const RequestId id = tracked.request().id;
+    if (!tracked.queue_time && now - tracked.submitted >= options_.queue_timeout) {
+      metrics_.rejected("queue_timeout").add();
+      fail_request(place, ErrorCode::kUnavailable,
+                   fmt::format("the request has not begun to run within {} ms; try again later",
+                               options_.queue_timeout.count()));
+      // A worker that died needs no word.
+      if (worker >= 0 && link(worker).channel) (void)send(worker, ipc::Cancel{id});
+    }
+    place = next;
+  }
+  if (!waiting_.empty()) dispatch();
 }
 
 std::optional<std::string> Gateway::hang_of(const Link& of) const {
@@ -73,7 +99,7 @@ std::optional<std::string> Gateway::hang_of(const Link& of) const {
 
 /// Half of the deadline has passed: it may hang.
 bool Gateway::silent(const Link& of) const {
-  if (watch_ms_ < 0 || of.requests == 0) return false;
+  if (options_.worker_deadline.count() == 0 || of.requests == 0) return false;
   return clock_.now() - of.last_progress > options_.worker_deadline / 2;
 }
 

@@ -33,12 +33,14 @@ class Harness {
  public:
   explicit Harness(int32_t num_workers, int32_t max_requests = 100, size_t max_queued_events = 1000,
                    milliseconds deadline = milliseconds(0))
-      : gateway(Gateway::Options{num_workers, max_requests, max_queued_events, "m", deadline},
+      : Harness(Gateway::Options{num_workers, max_requests, max_queued_events, "m", deadline}) {}
+  explicit Harness(const Gateway::Options& options)
+      : gateway(options,
                 Gateway::Listener{[this](int32_t, const ipc::Ready&) { ++ready_count; },
                                   [this](int32_t, const ipc::LoadFailed&) { ++failed_count; },
                                   [this](int32_t, int32_t) { ++lost_count; }},
                 registry, clock),
-        workers(static_cast<size_t>(num_workers)) {}
+        workers(static_cast<size_t>(options.num_workers)) {}
 
   void start(int32_t worker) {
     auto fds = ipc::socket_pair();
