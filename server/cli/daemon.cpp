@@ -167,6 +167,7 @@ Status Daemon::take_notices() {
   }
   for (const Notice& notice : notices) {
     if (const auto* ready = std::get_if<ipc::Ready>(&notice)) {
+      supervisor_->note_ready(ready->pid);
       if (!was_ready_) become_ready(*ready);
     } else if (const auto* lost = std::get_if<LostWorker>(&notice)) {
       supervisor_->kill(lost->worker, lost->pid);

@@ -110,6 +110,7 @@ Status Supervisor::spawn(int32_t worker) {
   }
   process.pid = pid;
   process.started = clock_.now();
+  process.ready = false;
   process.restart_at.reset();
   listener_.started(worker, pid, std::move(sockets.first));
   return {};
@@ -126,12 +127,18 @@ void Supervisor::reap() {
   }
 }
 
+void Supervisor::note_ready(pid_t pid) {
+  for (Process& process : processes_)
+    if (process.pid == pid) process.ready = true;
+}
+
 void Supervisor::note_exit(int32_t worker, int status) {
   Process& process = processes_[static_cast<size_t>(worker)];
   WorkerExit exit{.worker = worker, .pid = std::exchange(process.pid, 0), .status = status};
   const auto now = clock_.now();
-  process.young_deaths =
-      now - process.started < options_.restart.young ? process.young_deaths + 1 : 0;
+  const bool young =
+      now - process.started < options_.restart.young && (exit.by_own_fault() || !process.ready);
+  process.young_deaths = young ? process.young_deaths + 1 : 0;
   exit.young_deaths = process.young_deaths;
   exit.restart_in = options_.restart.delay(process.young_deaths);
   if (!stopping_) process.restart_at = now + exit.restart_in;

@@ -84,6 +84,10 @@ class Supervisor {
   /// ended, then kills them. Afterwards no process is left.
   void stop(std::chrono::milliseconds grace);
 
+  /// The process has loaded its model. From then on only a death by its own fault counts as young:
+  /// one that is killed from outside is no crash loop, and is started again at once.
+  void note_ready(pid_t pid);
+
   /// 0 while the worker does not run.
   [[nodiscard]] pid_t pid(int32_t worker) const;
 
@@ -91,6 +95,7 @@ class Supervisor {
   struct Process {
     pid_t pid = 0;
     Nanoseconds started{0};
+    bool ready = false;
     int32_t young_deaths = 0;
     std::optional<Nanoseconds> restart_at;
   };

@@ -113,6 +113,23 @@ TEST_CASE("a worker that keeps dying young is started ever more slowly") {
   }
 }
 
+TEST_CASE("a ready worker that is killed again and again is no crash loop; one that loads is") {
+  for (const bool ready : {true, false}) {
+    CAPTURE(ready);
+    Harness harness(1, "exec sleep 1000");
+    REQUIRE(harness.supervisor.start().has_value());
+    for (int32_t death = 1; death <= 4; ++death) {
+      if (ready) harness.supervisor.note_ready(harness.supervisor.pid(0));
+      REQUIRE(::kill(harness.supervisor.pid(0), SIGKILL) == 0);
+      harness.wait_for_exits(harness.exits.size() + 1);
+      CHECK(harness.exits.back().young_deaths == (ready ? 0 : death));
+      harness.clock.advance(harness.exits.back().restart_in);
+      harness.supervisor.restart_due();
+    }
+    harness.supervisor.stop(milliseconds(0));
+  }
+}
+
 TEST_CASE("the child inherits its socket, and no blocked signal") {
   const auto signals = Signals::block();
   REQUIRE(signals.has_value());
