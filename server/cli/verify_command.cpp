@@ -25,6 +25,7 @@ namespace {
 struct Tolerance {
   double max_abs;
   double mean_kl;
+  double nll;  // |difference of the mean negative log-likelihood|, nats per token
 };
 
 struct Verdict {
@@ -49,9 +50,9 @@ bool is_plain_float(const std::string& type) {
 Tolerance tolerance_of(const Expectation& expected, DType kv_type,
                        const std::optional<PeerDistance>& peer) {
   if (!std::ranges::all_of(expected.tensor_types, is_plain_float))
-    return {.max_abs = 0.8, .mean_kl = peer ? peer->mean_kl : 5e-3};
-  if (kv_type == DType::kF32) return {.max_abs = 1e-3, .mean_kl = 1e-8};
-  return {.max_abs = 0.06, .mean_kl = 5e-5};
+    return {.max_abs = 0.8, .mean_kl = peer ? peer->mean_kl : 5e-3, .nll = 0.02};
+  if (kv_type == DType::kF32) return {.max_abs = 1e-3, .mean_kl = 1e-8, .nll = 1e-4};
+  return {.max_abs = 0.06, .mean_kl = 5e-5, .nll = 1e-3};
 }
 
 /// Leading greedy tokens that our logits choose too, given the reference's prefix; stops at the
@@ -114,7 +115,8 @@ Result<Verdict> verify_model(const EngineOptions& base, const std::string& model
   verdict.tolerance = tolerance_of(expected, base.kv_type, verdict.peer);
   verdict.passed = verdict.chunks_equal && verdict.greedy_equal == verdict.greedy_compared &&
                    verdict.distance.max_abs <= verdict.tolerance.max_abs &&
-                   verdict.distance.mean_kl <= verdict.tolerance.mean_kl;
+                   verdict.distance.mean_kl <= verdict.tolerance.mean_kl &&
+                   std::abs(verdict.nll_difference) <= verdict.tolerance.nll;
   return verdict;
 }
 
@@ -145,6 +147,7 @@ void print_json(const std::vector<Verdict>& verdicts) {
                    {"nll_difference", v.nll_difference},
                    {"allowed_max_abs", v.tolerance.max_abs},
                    {"allowed_mean_kl", v.tolerance.mean_kl},
+                   {"allowed_nll_difference", v.tolerance.nll},
                    {"peer_rms", v.peer ? nlohmann::ordered_json(v.peer->rms) : nullptr},
                    {"peer_mean_kl", v.peer ? nlohmann::ordered_json(v.peer->mean_kl) : nullptr},
                    {"chunks_equal", v.chunks_equal},
