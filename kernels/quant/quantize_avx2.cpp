@@ -1,7 +1,6 @@
-#include "kernels/cpu/parallel.h"
 #include "kernels/quant/half.h"
 #include "kernels/quant/intrinsics.h"
-#include "kernels/quant/quantize_rows.h"
+#include "kernels/quant/quantize_blocks.h"
 
 namespace hearth::kernels {
 namespace {
@@ -101,12 +100,8 @@ void quantize_block(const float* x, int8_t* q, float& scale, int16_t* sum16) {
 }  // namespace
 
 void quantize_avx2(const ExecContext& context, const QuantizeArgs& args) {
-  check_quantize(args);
-  run_on_pool(context, [&](int index, int threads) {
-    const Slice slice = thread_slice(args.rows * (args.cols / 32), 16, index, threads);
-    for (int64_t b = slice.begin; b < slice.end; ++b)
-      quantize_block(args.x + b * 32, args.out.q + b * 32, args.out.scale[b],
-                     args.out.sum16 + b * 2);
+  quantize_blocks(context, args, [](const float* x, int8_t* q, float& scale, int16_t* sum16) {
+    quantize_block(x, q, scale, sum16);
   });
 }
 

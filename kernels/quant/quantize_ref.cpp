@@ -3,9 +3,8 @@
 #include <limits>
 
 #include "base/check.h"
-#include "kernels/cpu/parallel.h"
 #include "kernels/quant/half.h"
-#include "kernels/quant/quantize_rows.h"
+#include "kernels/quant/quantize_blocks.h"
 
 namespace hearth::kernels {
 namespace {
@@ -75,13 +74,8 @@ void check_quantize(const QuantizeArgs& args) {
 }
 
 void quantize_ref(const ExecContext& context, const QuantizeArgs& args) {
-  check_quantize(args);
-  const int64_t blocks = args.rows * (args.cols / 32);
-  run_on_pool(context, [&](int index, int threads) {
-    const Slice slice = thread_slice(blocks, 16, index, threads);
-    for (int64_t b = slice.begin; b < slice.end; ++b)
-      quantize_block(args.x + b * 32, args.out.q + b * 32, args.out.scale[b],
-                     args.out.sum16 + b * 2);
+  quantize_blocks(context, args, [](const float* x, int8_t* q, float& scale, int16_t* sum16) {
+    quantize_block(x, q, scale, sum16);
   });
 }
 
