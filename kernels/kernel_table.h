@@ -27,11 +27,14 @@ struct ExecContext {
   void* stream = nullptr;
 };
 
-/// out[r] = row tokens[r] of the table, as f32. Token ids are in range.
+/// out[r] = row tokens[r] of the table, as f32, times `scale`; added to what is in out if
+/// `accumulate` (learned positions). Token ids are in range.
 struct EmbedArgs {
   WeightView table;                 // [vocab_size, hidden_size], any type
   const int32_t* tokens = nullptr;  // [rows]
   int64_t rows = 0;
+  float scale = 1.0F;
+  bool accumulate = false;
   float* out = nullptr;  // [rows, table.cols]
 };
 
@@ -40,7 +43,21 @@ struct EmbedArgs {
 struct RmsNormArgs {
   const float* x = nullptr;  // [rows, cols], x_stride floats from row to row
   int64_t x_stride = 0;
+  const float* weight = nullptr;  // [cols], or null for ones
+  float eps = 0.0F;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  float* out = nullptr;  // [rows, cols], out_stride floats from row to row
+  int64_t out_stride = 0;
+};
+
+/// out = (x - mean(x)) / sqrt(variance(x) + eps) * weight + bias, per row of `cols` values (Ba et
+/// al. 2016). `out` may be `x`.
+struct LayerNormArgs {
+  const float* x = nullptr;  // [rows, cols], x_stride floats from row to row
+  int64_t x_stride = 0;
   const float* weight = nullptr;  // [cols]
+  const float* bias = nullptr;    // [cols] or null
   float eps = 0.0F;
   int64_t rows = 0;
   int64_t cols = 0;
@@ -110,9 +127,11 @@ struct KvStoreArgs {
   int32_t num_sequences = 0;
 };
 
-/// Causal attention over paged K and V: each row attends to positions 0 … its own of its sequence
-/// (the last `window` of them if window > 0). Scores are q·k * scale. Softmax is online over pages
-/// in page order, page by page, so that a row's bits do not depend on batch or chunking.
+/// Causal attention over paged K and V: each row attends to positions 0 … its own of its sequence,
+/// as far as `window` and `chunk` let it. Scores are q·k * scale, then softcap * tanh(score /
+/// softcap) if softcap > 0. A head's sink joins its softmax as a score without a value. Softmax is
+/// online over pages in page order, page by page, so that a row's bits do not depend on batch or
+/// chunking.
 struct AttentionArgs {
   const float* q = nullptr;  // [rows, num_heads, head_dim], q_stride floats from row to row
   int64_t q_stride = 0;
@@ -121,15 +140,29 @@ struct AttentionArgs {
   int32_t num_sequences = 0;
   int32_t num_heads = 0;  // a multiple of kv.num_kv_heads; head h reads KV head h / group
   float scale = 1.0F;
-  int32_t window = 0;    // 0: unlimited; else a token at i sees j when i - j < window
-  float* out = nullptr;  // [rows, num_heads, head_dim], out_stride floats from row to row
+  float softcap = 0.0F;          // 0: none
+  const float* sinks = nullptr;  // [num_heads] or null
+  int32_t window = 0;            // 0: unlimited; else a token at i sees j when i - j < window
+  int32_t chunk = 0;             // 0: unlimited; else i sees j when i / chunk == j / chunk
+  float* out = nullptr;          // [rows, num_heads, head_dim], out_stride floats from row to row
   int64_t out_stride = 0;
 };
 
-/// out = silu(gate) * up (Shazeer 2020, SwiGLU). `out` may be `gate`.
-struct SiluMulArgs {
+/// The functions between the two linear layers of a feed-forward block.
+enum class Activation {
+  kSilu,           // x / (1 + e^-x)
+  kGelu,           // x * (1 + erf(x / sqrt 2)) / 2 (Hendrycks & Gimpel 2016)
+  kGeluTanh,       // its approximation by tanh, of the same paper
+  kClampedSwiglu,  // min(x, 7) / (1 + e^(-1.702 min(x, 7))), and up is clamp(up, -7, 7) + 1
+  kReluSquared,    // max(x, 0)^2 (So et al. 2021)
+};
+
+/// out = activation(gate) * up (Shazeer 2020), or activation(gate) where `up` is null. `out` may be
+/// `gate`.
+struct ActivateArgs {
+  Activation activation = Activation::kSilu;
   const float* gate = nullptr;  // [rows, cols], gate_stride floats from row to row
-  const float* up = nullptr;    // [rows, cols], up_stride
+  const float* up = nullptr;    // [rows, cols], up_stride; or null
   int64_t gate_stride = 0;
   int64_t up_stride = 0;
   int64_t rows = 0;
@@ -138,11 +171,87 @@ struct SiluMulArgs {
   int64_t out_stride = 0;
 };
 
+/// x = x * scale, then softcap * tanh(x / softcap) if softcap > 0, in place.
+struct ScaleArgs {
+  float* x = nullptr;  // [count]
+  int64_t count = 0;
+  float scale = 1.0F;
+  float softcap = 0.0F;
+};
+
+/// out += x * scale: a residual connection whose branch was not added by its matmul.
+struct AddArgs {
+  const float* x = nullptr;  // [count]
+  float scale = 1.0F;
+  int64_t count = 0;
+  float* out = nullptr;  // [count]
+};
+
+/// How router logits become weights of the chosen experts.
+enum class Router {
+  kSoftmax,        // of the logits of all experts
+  kSoftmaxChosen,  // of the logits of the chosen ones: they add up to 1
+  kSigmoid,        // of each chosen logit by itself
+};
+
+/// Where the rows of a batch go in a mixture of experts. A row takes the `used` experts of the
+/// largest logits, in falling order, the lower number first of equals; each (row, rank) gets a
+/// slot. Slots of one expert lie next to each other, in order of (row, rank).
+struct RouteArgs {
+  const float* logits = nullptr;  // [rows, experts]
+  int64_t rows = 0;
+  int32_t experts = 0;
+  int32_t used = 0;  // 1 … experts
+  Router router = Router::kSoftmaxChosen;
+  float scale = 1.0F;         // multiplies the weights
+  int32_t* chosen = nullptr;  // [rows, used]: expert numbers
+  float* weight = nullptr;    // [rows, used]
+  int32_t* begin = nullptr;   // [experts + 1]: the first slot of each expert; then rows * used
+  int32_t* source = nullptr;  // [rows * used]: row * used + rank of each slot
+  int32_t* slot = nullptr;    // [rows, used]: the slot of each (row, rank)
+};
+
+/// out[s] = x[source[s] / used], times weight[source[s]] if `weight` is set: rows to their slots.
+struct GatherArgs {
+  const float* x = nullptr;         // [slots / used, cols]
+  const int32_t* source = nullptr;  // [slots]
+  const float* weight = nullptr;    // [slots / used, used] or null
+  int64_t slots = 0;
+  int32_t used = 0;
+  int64_t cols = 0;
+  float* out = nullptr;  // [slots, cols]
+};
+
+/// One matrix of every expert against that expert's slots: out[s] = weights[e] x[s] + bias[e] for s
+/// in begin[e] … begin[e + 1] - 1. A slot's bits do not depend on the others. Experts without slots
+/// are not read.
+struct ExpertMatmulArgs {
+  const WeightView* weights = nullptr;  // [experts], of one shape and type
+  const float* bias = nullptr;          // [experts, rows of a weight] or null
+  const int32_t* begin = nullptr;       // [experts + 1]
+  int32_t experts = 0;
+  float* out = nullptr;  // [slots, rows of a weight]
+};
+
+/// out[r] = sum over ranks, in order, of weight[r, rank] * x[slot[r, rank]], added to what is in
+/// out if `accumulate`. A null `weight` stands for ones.
+struct CombineArgs {
+  const float* x = nullptr;       // [rows * used, cols]
+  const int32_t* slot = nullptr;  // [rows, used]
+  const float* weight = nullptr;  // [rows, used] or null
+  int64_t rows = 0;
+  int32_t used = 0;
+  int64_t cols = 0;
+  bool accumulate = false;
+  float* out = nullptr;  // [rows, cols]
+};
+
 struct KernelTable {
   std::string_view name;  // "ref", "avx2", "avx512", …: logged at start
 
   void (*embed)(const ExecContext&, const EmbedArgs&) = nullptr;
   void (*rms_norm)(const ExecContext&, const RmsNormArgs&) = nullptr;
+  void (*layer_norm)(const ExecContext&, const LayerNormArgs&) = nullptr;
   void (*quantize)(const ExecContext&, const QuantizeArgs&) = nullptr;
   MatmulInput (*matmul_input)(DType weight) = nullptr;
   /// Several weights against one input (Q, K and V; gate and up) in one dispatch.
@@ -152,7 +261,15 @@ struct KernelTable {
   void (*rope)(const ExecContext&, const RopeArgs&) = nullptr;
   void (*kv_store)(const ExecContext&, const KvStoreArgs&) = nullptr;
   void (*attention)(const ExecContext&, const AttentionArgs&) = nullptr;
-  void (*silu_mul)(const ExecContext&, const SiluMulArgs&) = nullptr;
+  void (*activate)(const ExecContext&, const ActivateArgs&) = nullptr;
+  void (*scale)(const ExecContext&, const ScaleArgs&) = nullptr;
+  void (*add)(const ExecContext&, const AddArgs&) = nullptr;
+  void (*route)(const ExecContext&, const RouteArgs&) = nullptr;
+  void (*gather)(const ExecContext&, const GatherArgs&) = nullptr;
+  /// `x` has the slots as rows, in the form that the weights' type reads.
+  void (*expert_matmul)(const ExecContext&, const ActivationView& x,
+                        const ExpertMatmulArgs&) = nullptr;
+  void (*combine)(const ExecContext&, const CombineArgs&) = nullptr;
 };
 
 }  // namespace hearth::kernels

@@ -143,7 +143,7 @@ void ForwardPass::ffn_block(const Step& step, const LayerWeights& layer) {
   norm(step, w.x, layer.ffn_norm, w.normed, step.rows);
   const std::array gate_up = {job(layer.gate, w.gate), job(layer.up, w.up)};
   linear(step, w.normed, step.rows, c.hidden_size, gate_up);
-  table_->silu_mul(step.context, {.gate = w.gate,
+  table_->activate(step.context, {.gate = w.gate,
                                   .up = w.up,
                                   .gate_stride = c.ffn_size,
                                   .up_stride = c.ffn_size,

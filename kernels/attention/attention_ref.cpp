@@ -40,7 +40,8 @@ void attend(const AttentionArgs& args, const KvStrides& strides, const SequenceR
   const float* q = args.q + row * args.q_stride + head_offset;
   const int32_t kv_head = head / (args.num_heads / kv.num_kv_heads);
   const int32_t position = sequence.first_position + index;
-  const int32_t begin = args.window > 0 ? std::max(0, position - args.window + 1) : 0;
+  int32_t begin = args.window > 0 ? std::max(0, position - args.window + 1) : 0;
+  if (args.chunk > 0) begin = std::max(begin, position / args.chunk * args.chunk);
 
   OnlineSoftmax softmax;
   float k[kMaxHeadDim];
@@ -53,7 +54,13 @@ void attend(const AttentionArgs& args, const KvStrides& strides, const SequenceR
     quant::dequantize_row(kv.dtype, source + strides.v_offset, v, head_dim);
     double score = 0.0;
     for (int i = 0; i < head_dim; ++i) score += static_cast<double>(q[i]) * k[i];
-    softmax.add(score * static_cast<double>(args.scale), v, head_dim);
+    score *= static_cast<double>(args.scale);
+    if (args.softcap > 0.0F) score = args.softcap * std::tanh(score / args.softcap);
+    softmax.add(score, v, head_dim);
+  }
+  if (args.sinks != nullptr) {
+    for (float& value : v) value = 0.0F;
+    softmax.add(args.sinks[head], v, head_dim);
   }
   float* out = args.out + row * args.out_stride + head_offset;
   for (int i = 0; i < head_dim; ++i) out[i] = static_cast<float>(softmax.values[i] / softmax.sum);

@@ -3,12 +3,15 @@
 #include <array>
 #include <string>
 
-#include "kernels/activation/silu_mul.h"
+#include "kernels/activation/activate.h"
+#include "kernels/activation/residual.h"
 #include "kernels/attention/attention.h"
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/embedding/embed.h"
 #include "kernels/kv_store/kv_store.h"
 #include "kernels/matmul/matmul.h"
+#include "kernels/moe/moe.h"
+#include "kernels/norm/layer_norm.h"
 #include "kernels/norm/rms_norm.h"
 #include "kernels/quant/quantize_rows.h"
 #include "kernels/rope/rope.h"
@@ -20,6 +23,7 @@ constexpr KernelTable ref_table() {
   return {.name = "ref",
           .embed = embed_ref,
           .rms_norm = rms_norm_ref,
+          .layer_norm = layer_norm_ref,
           .quantize = quantize_ref,
           .matmul_input = matmul_input,
           .matmul = matmul_ref,
@@ -27,7 +31,13 @@ constexpr KernelTable ref_table() {
           .rope = rope_ref,
           .kv_store = kv_store_ref,
           .attention = attention_ref,
-          .silu_mul = silu_mul_ref};
+          .activate = activate_ref,
+          .scale = scale_ref,
+          .add = add_ref,
+          .route = route_ref,
+          .gather = gather_ref,
+          .expert_matmul = expert_matmul_ref,
+          .combine = combine_ref};
 }
 
 #if defined(__x86_64__)
@@ -35,12 +45,17 @@ constexpr KernelTable avx2_table() {
   KernelTable table = ref_table();
   table.name = "avx2";
   table.rms_norm = rms_norm_avx2;
+  table.layer_norm = layer_norm_avx2;
   table.quantize = quantize_avx2;
   table.matmul = matmul_avx2;
   table.rope = rope_avx2;
   table.kv_store = kv_store_avx2;
   table.attention = attention_avx2;
-  table.silu_mul = silu_mul_avx2;
+  table.activate = activate_avx2;
+  table.scale = scale_avx2;
+  table.add = add_avx2;
+  table.expert_matmul = expert_matmul_avx2;
+  table.combine = combine_avx2;
   return table;
 }
 
@@ -48,11 +63,16 @@ constexpr KernelTable avx512_table() {
   KernelTable table = avx2_table();
   table.name = "avx512";
   table.rms_norm = rms_norm_avx512;
+  table.layer_norm = layer_norm_avx512;
   table.quantize = quantize_avx512;
   table.matmul = matmul_avx512;
   table.rope = rope_avx512;
   table.attention = attention_avx512;
-  table.silu_mul = silu_mul_avx512;
+  table.activate = activate_avx512;
+  table.scale = scale_avx512;
+  table.add = add_avx512;
+  table.expert_matmul = expert_matmul_avx512;
+  table.combine = combine_avx512;
   return table;
 }
 #endif

@@ -70,6 +70,12 @@ inline Vec power_of_two(Vec a) {
 inline Vec zero_below(Vec x, Vec bound, Vec value) {
   return {_mm256_andnot_ps(_mm256_cmp_ps(x.v, bound.v, _CMP_LT_OQ), value.v)};
 }
+/// |a|
+inline Vec abs(Vec a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0F), a.v)}; }
+/// below in lanes where x < bound, else otherwise.
+inline Vec select_below(Vec x, Vec bound, Vec below, Vec otherwise) {
+  return {_mm256_blendv_ps(otherwise.v, below.v, _mm256_cmp_ps(x.v, bound.v, _CMP_LT_OQ))};
+}
 /// inside in lanes begin <= i < end, else outside.
 inline Vec select_lanes(int begin, int end, Vec inside, Vec outside) {
   const __m256i mask = _mm256_andnot_si256(lane_mask(begin), lane_mask(end));
@@ -142,6 +148,18 @@ struct SquareSum {
     const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
     return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
   }
+};
+
+/// A sum of values in double.
+struct ValueSum {
+  __m256d low = _mm256_setzero_pd();
+  __m256d high = _mm256_setzero_pd();
+
+  void add(Vec a) {
+    low = _mm256_add_pd(low, _mm256_cvtps_pd(_mm256_castps256_ps128(a.v)));
+    high = _mm256_add_pd(high, _mm256_cvtps_pd(_mm256_extractf128_ps(a.v, 1)));
+  }
+  [[nodiscard]] double total() const { return SquareSum{low, high}.total(); }
 };
 
 }  // namespace hearth::kernels::avx2

@@ -64,6 +64,10 @@ inline Vec power_of_two(Vec a) {
 inline Vec zero_below(Vec x, Vec bound, Vec value) {
   return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x.v, bound.v, _CMP_NLT_UQ), value.v)};
 }
+inline Vec abs(Vec a) { return {_mm512_abs_ps(a.v)}; }
+inline Vec select_below(Vec x, Vec bound, Vec below, Vec otherwise) {
+  return {_mm512_mask_mov_ps(otherwise.v, _mm512_cmp_ps_mask(x.v, bound.v, _CMP_LT_OQ), below.v)};
+}
 inline Vec select_lanes(int begin, int end, Vec inside, Vec outside) {
   const auto mask = static_cast<__mmask16>(lane_mask(end) & ~lane_mask(begin));
   return {_mm512_mask_mov_ps(outside.v, mask, inside.v)};
@@ -140,6 +144,17 @@ struct SquareSum {
     const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
     return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
   }
+};
+
+struct ValueSum {
+  __m512d low = _mm512_setzero_pd();
+  __m512d high = _mm512_setzero_pd();
+
+  void add(Vec a) {
+    low = _mm512_add_pd(low, _mm512_cvtps_pd(_mm512_castps512_ps256(a.v)));
+    high = _mm512_add_pd(high, _mm512_cvtps_pd(_mm512_extractf32x8_ps(a.v, 1)));
+  }
+  [[nodiscard]] double total() const { return SquareSum{low, high}.total(); }
 };
 
 }  // namespace hearth::kernels::avx512

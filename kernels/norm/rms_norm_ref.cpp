@@ -14,8 +14,10 @@ void rms_norm_ref(const ExecContext& context, const RmsNormArgs& args) {
       for (int64_t i = 0; i < args.cols; ++i) squares += static_cast<double>(x[i]) * x[i];
       const double mean = squares / static_cast<double>(args.cols);
       const double scale = 1.0 / std::sqrt(mean + static_cast<double>(args.eps));
-      for (int64_t i = 0; i < args.cols; ++i)
-        out[i] = static_cast<float>(x[i] * scale * args.weight[i]);
+      for (int64_t i = 0; i < args.cols; ++i) {
+        const double weight = args.weight == nullptr ? 1.0 : double{args.weight[i]};
+        out[i] = static_cast<float>(x[i] * scale * weight);
+      }
     }
   });
 }

@@ -41,34 +41,51 @@ void check_against_reference(const AttentionShape& shape, int32_t length, int32_
 }  // namespace
 
 TEST_CASE("attention_ref: equals softmax(q k^T) v written out in full") {
-  AttentionShape shape{.dtype = DType::kF32, .head_dim = 8, .page_tokens = 3, .window = 5};
   constexpr int32_t kLength = 11;
-  AttentionWorld world(shape, {kLength});
-  const auto out = world.run_alone(kVariants()[0], kLength);
-  const auto at = [&](const std::vector<float>& values, int64_t cols, int32_t row, int32_t head) {
-    return values.data() + row * cols + int64_t{head} * shape.head_dim;
-  };
-  for (int32_t row = 0; row < kLength; ++row)
-    for (int32_t head = 0; head < shape.num_heads(); ++head) {
-      const int32_t first = std::max(0, row - shape.window + 1);
-      std::vector<double> weights;
-      double total = 0.0;
-      for (int32_t t = first; t <= row; ++t) {
-        double score = 0.0;
-        for (int i = 0; i < shape.head_dim; ++i)
-          score += double{at(world.q(0), shape.q_cols(), row, head)[i]} *
-                   at(world.k(0), shape.kv_cols(), t, head / shape.group)[i];
-        weights.push_back(std::exp(score * double{world.scale()}));
-        total += weights.back();
+  const AttentionShape plain{.dtype = DType::kF32, .head_dim = 8, .page_tokens = 3};
+  std::vector<AttentionShape> shapes(5, plain);
+  shapes[0].window = 5;
+  shapes[1].chunk = 4;
+  shapes[2].softcap = 0.5F;
+  shapes[3].sinks = true;
+  shapes[4] = {.dtype = DType::kF32,
+               .head_dim = 8,
+               .page_tokens = 3,
+               .window = 3,
+               .chunk = 7,
+               .softcap = 2.0F,
+               .sinks = true};
+  for (const AttentionShape& shape : shapes) {
+    AttentionWorld world(shape, {kLength});
+    const auto out = world.run_alone(kVariants()[0], kLength);
+    const auto at = [&](const std::vector<float>& values, int64_t cols, int32_t row, int32_t head) {
+      return values.data() + row * cols + int64_t{head} * shape.head_dim;
+    };
+    for (int32_t row = 0; row < kLength; ++row)
+      for (int32_t head = 0; head < shape.num_heads(); ++head) {
+        std::vector<double> weights(kLength, 0.0);
+        double total =
+            shape.sinks ? std::exp(double{world.sinks()[static_cast<size_t>(head)]}) : 0.0;
+        for (int32_t t = 0; t <= row; ++t) {
+          if (shape.window > 0 && row - t >= shape.window) continue;
+          if (shape.chunk > 0 && row / shape.chunk != t / shape.chunk) continue;
+          double score = 0.0;
+          for (int i = 0; i < shape.head_dim; ++i)
+            score += double{at(world.q(0), shape.q_cols(), row, head)[i]} *
+                     at(world.k(0), shape.kv_cols(), t, head / shape.group)[i];
+          score *= double{world.scale()};
+          if (shape.softcap > 0) score = shape.softcap * std::tanh(score / shape.softcap);
+          total += weights[static_cast<size_t>(t)] = std::exp(score);
+        }
+        for (int i = 0; i < shape.head_dim; ++i) {
+          double value = 0.0;
+          for (int32_t t = 0; t <= row; ++t)
+            value += weights[static_cast<size_t>(t)] / total *
+                     double{at(world.v(0), shape.kv_cols(), t, head / shape.group)[i]};
+          REQUIRE(at(out[0], shape.q_cols(), row, head)[i] == doctest::Approx(value).epsilon(1e-6));
+        }
       }
-      for (int i = 0; i < shape.head_dim; ++i) {
-        double value = 0.0;
-        for (int32_t t = first; t <= row; ++t)
-          value += weights[static_cast<size_t>(t - first)] / total *
-                   double{at(world.v(0), shape.kv_cols(), t, head / shape.group)[i]};
-        REQUIRE(at(out[0], shape.q_cols(), row, head)[i] == doctest::Approx(value).epsilon(1e-6));
-      }
-    }
+  }
 }
 
 TEST_CASE("attention: variants agree with the reference for every kind of head and cache") {
@@ -90,6 +107,35 @@ TEST_CASE("attention: groups, page sizes and windows") {
           {.head_dim = 32, .group = 1, .page_tokens = page_tokens, .window = window}, 150, 50);
 }
 
+TEST_CASE("attention: soft caps, sinks and chunks") {
+  for (const float softcap : {0.0F, 0.3F, 50.0F})
+    for (const bool sinks : {false, true})
+      for (const int32_t chunk : {0, 1, 10, 32, 45})
+        check_against_reference({.dtype = DType::kF32,
+                                 .head_dim = 40,
+                                 .group = 3,
+                                 .page_tokens = 32,
+                                 .window = chunk == 45 ? 13 : 0,
+                                 .chunk = chunk,
+                                 .softcap = softcap,
+                                 .sinks = sinks},
+                                100, 33);
+}
+
+TEST_CASE("attention: a sink above all scores takes the weight, one far below none") {
+  for (const auto& variant : kVariants()) {
+    const AttentionShape shape{.dtype = DType::kF32, .head_dim = 16, .sinks = true};
+    AttentionWorld world(shape, {40});
+    std::fill(world.sinks().begin(), world.sinks().end(), 200.0F);
+    const auto out = world.run_alone(variant, 40);
+    for (const float value : out[0]) CHECK(std::abs(value) < 1e-30F);
+    std::fill(world.sinks().begin(), world.sinks().end(), -200.0F);
+    AttentionShape without = shape;
+    without.sinks = false;
+    CHECK((world.run_alone(variant, 40) == AttentionWorld(without, {40}).run_alone(variant, 40)));
+  }
+}
+
 TEST_CASE("attention: decode far into a sequence") {
   check_against_reference({.head_dim = 128, .num_kv_heads = 1, .group = 4, .page_tokens = 32}, 1100,
                           550);
@@ -106,6 +152,8 @@ TEST_CASE("attention: the bits do not depend on chunks, threads or the rows besi
        {AttentionShape{.head_dim = 64, .group = 4}, AttentionShape{.head_dim = 40, .group = 1},
         AttentionShape{.dtype = DType::kQ8_0, .head_dim = 96, .group = 3, .page_tokens = 48},
         AttentionShape{.dtype = DType::kF32, .head_dim = 16, .group = 7, .window = 19},
+        AttentionShape{.head_dim = 48, .group = 3, .window = 9, .softcap = 1.5F, .sinks = true},
+        AttentionShape{.head_dim = 32, .group = 5, .chunk = 21, .sinks = true},
         AttentionShape{.head_dim = 80, .num_kv_heads = 1, .group = 20, .page_tokens = 5}}) {
     const std::vector<int32_t> lengths = {67, 1, 40};
     AttentionWorld world(shape, lengths);

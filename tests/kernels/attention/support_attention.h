@@ -18,6 +18,9 @@ struct AttentionShape {
   int32_t group = 2;
   int32_t page_tokens = 16;
   int32_t window = 0;
+  int32_t chunk = 0;
+  float softcap = 0.0F;
+  bool sinks = false;
 
   [[nodiscard]] int32_t num_heads() const { return num_kv_heads * group; }
   [[nodiscard]] int64_t q_cols() const { return int64_t{num_heads()} * head_dim; }
@@ -59,6 +62,7 @@ class AttentionWorld {
            .head_dim = shape_.head_dim};
     memory_.resize(kv_.page_bytes * static_cast<size_t>(total_pages));
     kv_.base = memory_.data();
+    sinks_ = random_floats(static_cast<size_t>(shape_.num_heads()), random.next(), 3.0F);
     clear();
   }
 
@@ -68,6 +72,7 @@ class AttentionWorld {
   std::vector<float>& v(int32_t sequence) { return v_[static_cast<size_t>(sequence)]; }
   std::vector<float>& k(int32_t sequence) { return k_[static_cast<size_t>(sequence)]; }
   std::vector<float>& q(int32_t sequence) { return q_[static_cast<size_t>(sequence)]; }
+  std::vector<float>& sinks() { return sinks_; }
   [[nodiscard]] const AttentionShape& shape() const { return shape_; }
   KvLayerView& kv() { return kv_; }
 
@@ -103,7 +108,10 @@ class AttentionWorld {
                                  .num_sequences = static_cast<int32_t>(sequences.size()),
                                  .num_heads = shape_.num_heads(),
                                  .scale = scale(),
+                                 .softcap = shape_.softcap,
+                                 .sinks = shape_.sinks ? sinks_.data() : nullptr,
                                  .window = shape_.window,
+                                 .chunk = shape_.chunk,
                                  .out = result.data(),
                                  .out_stride = cols + 3});
     REQUIRE(result.surroundings_untouched());
@@ -155,6 +163,7 @@ class AttentionWorld {
   std::vector<std::vector<float>> q_;  // [length, num_heads, head_dim]
   std::vector<std::vector<float>> k_;  // [length, num_kv_heads, head_dim]
   std::vector<std::vector<float>> v_;
+  std::vector<float> sinks_;  // [num_heads]
   KvLayerView kv_;
   std::vector<uint8_t> memory_;
 };

@@ -1,10 +1,13 @@
 #include "kernels/cpu/cpu_backend.h"
 
-#include "kernels/activation/silu_mul.h"
+#include "kernels/activation/activate.h"
+#include "kernels/activation/residual.h"
 #include "kernels/attention/attention.h"
 #include "kernels/embedding/embed.h"
 #include "kernels/kv_store/kv_store.h"
 #include "kernels/matmul/matmul.h"
+#include "kernels/moe/moe.h"
+#include "kernels/norm/layer_norm.h"
 #include "kernels/norm/rms_norm.h"
 #include "kernels/quant/quantize_rows.h"
 #include "kernels/rope/rope.h"
@@ -26,7 +29,14 @@ TEST_CASE("select_cpu_kernels: ref is the references and nothing else") {
   CHECK(((*table)->rope == rope_ref));
   CHECK(((*table)->kv_store == kv_store_ref));
   CHECK(((*table)->attention == attention_ref));
-  CHECK(((*table)->silu_mul == silu_mul_ref));
+  CHECK(((*table)->layer_norm == layer_norm_ref));
+  CHECK(((*table)->activate == activate_ref));
+  CHECK(((*table)->scale == scale_ref));
+  CHECK(((*table)->add == add_ref));
+  CHECK(((*table)->route == route_ref));
+  CHECK(((*table)->gather == gather_ref));
+  CHECK(((*table)->expert_matmul == expert_matmul_ref));
+  CHECK(((*table)->combine == combine_ref));
 }
 
 TEST_CASE("select_cpu_kernels: a named instruction set is what runs, or is refused") {
@@ -40,6 +50,12 @@ TEST_CASE("select_cpu_kernels: a named instruction set is what runs, or is refus
       CHECK(((*table)->matmul != matmul_ref));
       CHECK(((*table)->quantize != quantize_ref));
       CHECK(((*table)->rms_norm != rms_norm_ref));
+      CHECK(((*table)->layer_norm != layer_norm_ref));
+      CHECK(((*table)->activate != activate_ref));
+      CHECK(((*table)->scale != scale_ref));
+      CHECK(((*table)->add != add_ref));
+      CHECK(((*table)->expert_matmul != expert_matmul_ref));
+      CHECK(((*table)->combine != combine_ref));
     } else {
       CHECK(table.error().message.find("this CPU cannot run it") != std::string::npos);
     }
@@ -57,7 +73,8 @@ TEST_CASE("select_cpu_kernels: auto is the best there is, with every entry set")
     CHECK(((*table)->rope_table != nullptr));
     CHECK(((*table)->rope != nullptr));
     CHECK(((*table)->kv_store != nullptr));
-    CHECK(((*table)->silu_mul != nullptr));
+    CHECK(((*table)->route != nullptr));
+    CHECK(((*table)->gather != nullptr));
   }
 }
 

@@ -44,3 +44,26 @@ TEST_CASE("embed: each row is its token's row of the table, for every type that 
     }
   }
 }
+
+TEST_CASE("embed: scaled, and added to what is there") {
+  constexpr int64_t kCols = 300;  // more than is dequantized at a time
+  const auto values = random_floats(4 * kCols, 1);
+  const auto base = random_floats(2 * kCols, 2);
+  const std::vector<int32_t> tokens = {3, 1};
+  for (const bool accumulate : {false, true}) {
+    PoisonedRows out(2, kCols, kCols, 1);
+    std::copy(base.begin(), base.end(), out.data());
+    embed_ref({}, {.table = {values.data(), DType::kF32, 4, kCols, kCols * sizeof(float)},
+                   .tokens = tokens.data(),
+                   .rows = 2,
+                   .scale = 8.0F,
+                   .accumulate = accumulate,
+                   .out = out.data()});
+    CHECK(out.surroundings_untouched());
+    for (size_t r = 0; r < 2; ++r)
+      for (size_t i = 0; i < kCols; ++i)
+        CHECK(out.row(static_cast<int64_t>(r))[i] ==
+              (accumulate ? base[r * kCols + i] : 0.0F) +
+                  values[static_cast<size_t>(tokens[r]) * kCols + i] * 8.0F);
+  }
+}

@@ -61,6 +61,18 @@ TEST_CASE("rms_norm: a row worked out by hand") {
   }
 }
 
+TEST_CASE("rms_norm: without weights they are ones") {
+  const auto x = random_floats(131, 9);
+  const std::vector<float> ones(131, 1.0F);
+  for (const auto& variant : kVariants()) {
+    std::vector<float> with(131);
+    std::vector<float> without(131);
+    variant.run({}, make_args(x.data(), 131, ones.data(), 1, 131, with.data(), 131));
+    variant.run({}, make_args(x.data(), 131, nullptr, 1, 131, without.data(), 131));
+    CHECK(with == without);
+  }
+}
+
 TEST_CASE("rms_norm: every remainder, misaligned") {
   for (int64_t cols = 1; cols <= 70; ++cols) check_shape(2, cols, cols % 4, 1.0F);
 }
