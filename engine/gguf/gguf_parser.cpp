@@ -1,25 +1,22 @@
 #include "engine/gguf/gguf_parser.h"
 
 #include <bit>
-#include <cstring>
 #include <limits>
 #include <string>
 
 #include "base/checked_math.h"
 #include "base/utf8.h"
-#include "engine/gguf/quote.h"
+#include "engine/gguf/array_builder.h"
+#include "engine/gguf/byte_reader.h"
 #include "engine/gguf/tensor_type_names.h"
 
 namespace hearth {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "GGUF fields are read as they lie");
-
-// Smallest encodings: key (length, one byte), type, one-byte value; tensor name (length, one
-// byte), rank, one dimension, type, offset. A count that needs more bytes than the file has is
-// refused before anything is allocated for it.
-constexpr uint64_t kMinEntryBytes = 8 + 1 + 4 + 1;
-constexpr uint64_t kMinTensorBytes = 8 + 1 + 4 + 8 + 4 + 8;
+// Smallest encodings, those of version 1: key (length, one byte), type, one-byte value; tensor name
+// (length, one byte), rank, one dimension, type, offset.
+constexpr uint64_t kMinEntryBytes = 4 + 1 + 4 + 1;
+constexpr uint64_t kMinTensorBytes = 4 + 1 + 4 + 4 + 4 + 8;
 // Sanity limits far above real files (hundreds of keys, tens of thousands of tensors): they bound
 // the tables' memory for files whose size would allow more.
 constexpr uint64_t kMaxEntries = 1 << 20;
@@ -59,39 +56,24 @@ uint64_t fixed_size(MetaType type) {
   return 0;
 }
 
-class GgufParser {
+class GgufParser : private ByteReader {
  public:
-  GgufParser(std::string_view file, std::span<const std::byte> bytes)
-      : file_(quote_foreign(file)), bytes_(bytes) {}
+  using ByteReader::ByteReader;
 
   Result<ParsedFile> parse();
 
  private:
   Status read_header();
-  Status check_version(uint32_t version);
-  Status check_count(const char* field, uint64_t count, uint64_t min_bytes, uint64_t limit);
+  Status check_version(uint32_t version) const;
   Status read_metadata();
   Result<MetaValue> read_value(uint32_t type_id);
   Result<MetaArray> read_array(int depth);
-  Status skip_strings(uint64_t count);
+  Result<MetaArray> read_strings(uint64_t count);
   Status read_alignment();
   Status read_tensor_table();
   Result<uint64_t> read_tensor(TensorInfo& tensor);
   Status read_shape(TensorInfo& tensor);
-  Status check_shape(TensorInfo& tensor);
   Status place_tensors(const std::vector<uint64_t>& offsets);
-
-  [[nodiscard]] uint64_t remaining() const { return bytes_.size() - position_; }
-
-  /// The next T. `what` names it in the message.
-  template <typename T>
-  Result<T> read(const char* what) {
-    if (remaining() < sizeof(T)) return truncated(what, sizeof(T));
-    T value;
-    std::memcpy(&value, bytes_.data() + position_, sizeof(T));
-    position_ += sizeof(T);
-    return value;
-  }
 
   template <typename T, typename Stored>
   Result<MetaValue> read_as() {
@@ -99,21 +81,17 @@ class GgufParser {
     return MetaValue(static_cast<Stored>(value));
   }
 
-  Result<std::string_view> read_string(const char* what, uint64_t max_bytes);
-
-  std::unexpected<Error> malformed(const std::string& what) const {
-    return fail(ErrorCode::kMalformed, file_ + ": " + where_ + ": " + what);
+  /// A count, length or dimension: 32 bits wide in version 1, 64 since.
+  Result<uint64_t> read_count(const char* what) {
+    if (out_.version > 1) return read<uint64_t>(what);
+    HEARTH_ASSIGN_OR_RETURN(const uint32_t count, read<uint32_t>(what));
+    return uint64_t{count};
   }
-  std::unexpected<Error> truncated(const char* what, uint64_t need) const {
-    return malformed(std::string(what) + " at byte " + std::to_string(position_) + " needs " +
-                     std::to_string(need) + " bytes, but the file ends after " +
-                     std::to_string(bytes_.size()));
+  Result<std::string_view> read_string(const char* what, uint64_t max_bytes) {
+    HEARTH_ASSIGN_OR_RETURN(const uint64_t length, read_count(what));
+    return read_text(what, length, max_bytes);
   }
 
-  const std::string file_;  // quoted
-  const std::span<const std::byte> bytes_;
-  size_t position_ = 0;
-  std::string where_;  // the part being read, for messages
   uint64_t num_entries_ = 0;
   uint64_t num_tensors_ = 0;
   uint32_t alignment_ = kDefaultAlignment;
@@ -121,6 +99,7 @@ class GgufParser {
 };
 
 Result<ParsedFile> GgufParser::parse() {
+  out_.format = "GGUF";
   HEARTH_RETURN_IF_ERROR(read_header());
   HEARTH_RETURN_IF_ERROR(read_metadata());
   HEARTH_RETURN_IF_ERROR(read_alignment());
@@ -133,10 +112,11 @@ Status GgufParser::read_header() {
   if (remaining() < 4) return truncated("GGUF magic", 4);
   const std::string_view magic(reinterpret_cast<const char*>(bytes_.data()), 4);
   position_ = 4;
-  if (magic == "tjgg" || magic == "fmgg" || magic == "lmgg")
-    return fail(ErrorCode::kUnsupported,
-                file_ + ": magic: " + quote_foreign(magic) +
-                    " is a container of early 2023 (ggjt, ggmf, ggml), expected 'GGUF'");
+  if (magic == "algg") return unsupported("a LoRA adapter of 2023 (ggla), expected a model file");
+  if (magic.starts_with("PK"))
+    return unsupported(
+        "a ZIP archive, as PyTorch writes; expected a GGUF file, or the folder of a "
+        "safetensors model");
   if (magic == "FUGG")
     return fail(ErrorCode::kUnsupported,
                 file_ + ": byte order: a big-endian GGUF file, expected little-endian");
@@ -144,46 +124,20 @@ Status GgufParser::read_header() {
   where_ = "header";
   HEARTH_ASSIGN_OR_RETURN(out_.version, read<uint32_t>("version"));
   HEARTH_RETURN_IF_ERROR(check_version(out_.version));
-  HEARTH_ASSIGN_OR_RETURN(num_tensors_, read<uint64_t>("tensor count"));
-  HEARTH_ASSIGN_OR_RETURN(num_entries_, read<uint64_t>("metadata count"));
+  HEARTH_ASSIGN_OR_RETURN(num_tensors_, read_count("tensor count"));
+  HEARTH_ASSIGN_OR_RETURN(num_entries_, read_count("metadata count"));
   HEARTH_RETURN_IF_ERROR(check_count("metadata count", num_entries_, kMinEntryBytes, kMaxEntries));
   return check_count("tensor count", num_tensors_, kMinTensorBytes, kMaxTensors);
 }
 
-Status GgufParser::check_version(uint32_t version) {
-  if (version == 2 || version == 3) return {};
+Status GgufParser::check_version(uint32_t version) const {
+  if (version >= 1 && version <= 3) return {};
   const uint32_t swapped = __builtin_bswap32(version);
   if (swapped >= 1 && swapped <= 3)
     return fail(ErrorCode::kUnsupported, file_ + ": byte order: a big-endian GGUF file (version " +
                                              std::to_string(swapped) + "), expected little-endian");
   return fail(ErrorCode::kUnsupported,
-              file_ + ": version: " + std::to_string(version) + ", expected 2 or 3");
-}
-
-Status GgufParser::check_count(const char* field, uint64_t count, uint64_t min_bytes,
-                               uint64_t limit) {
-  const uint64_t fits = remaining() / min_bytes;
-  if (count > fits)
-    return malformed(std::string(field) + ": " + std::to_string(count) + ", expected at most the " +
-                     std::to_string(fits) + " that the file's remaining bytes can hold");
-  if (count > limit)
-    return malformed(std::string(field) + ": " + std::to_string(count) + ", expected at most " +
-                     std::to_string(limit));
-  return {};
-}
-
-Result<std::string_view> GgufParser::read_string(const char* what, uint64_t max_bytes) {
-  HEARTH_ASSIGN_OR_RETURN(const uint64_t length, read<uint64_t>(what));
-  if (length > remaining())
-    return malformed(std::string(what) + " length: " + std::to_string(length) +
-                     ", expected at most the " + std::to_string(remaining()) +
-                     " bytes left in the file");
-  if (length > max_bytes)
-    return malformed(std::string(what) + " length: " + std::to_string(length) +
-                     ", expected at most " + std::to_string(max_bytes));
-  const std::string_view text(reinterpret_cast<const char*>(bytes_.data()) + position_, length);
-  position_ += length;
-  return text;
+              file_ + ": version: " + std::to_string(version) + ", expected 1 to 3");
 }
 
 Status GgufParser::read_metadata() {
@@ -252,38 +206,43 @@ Result<MetaArray> GgufParser::read_array(int depth) {
   if (type_id > static_cast<uint32_t>(MetaType::kF64))
     return malformed("array element type: " + std::to_string(type_id) + ", expected 0 to 12");
   const auto type = static_cast<MetaType>(type_id);
-  HEARTH_ASSIGN_OR_RETURN(const uint64_t count, read<uint64_t>("array length"));
+  HEARTH_ASSIGN_OR_RETURN(const uint64_t count, read_count("array length"));
   const uint64_t fixed = fixed_size(type);
   // A string takes at least its length field, an array its type and length.
-  const uint64_t least = fixed > 0 ? fixed : type == MetaType::kString ? 8 : 12;
+  const uint64_t length_bytes = out_.version > 1 ? 8 : 4;
+  const uint64_t least = fixed > 0                   ? fixed
+                         : type == MetaType::kString ? length_bytes
+                                                     : 4 + length_bytes;
   if (count > remaining() / least)
     return malformed("array length: " + std::to_string(count) + ", expected at most the " +
                      std::to_string(remaining() / least) +
                      " that the file's remaining bytes can hold");
   const size_t begin = position_;
+  if (type == MetaType::kString) return read_strings(count);
   if (fixed > 0) {
     position_ += count * fixed;  // bounded by the check above
-  } else if (type == MetaType::kString) {
-    HEARTH_RETURN_IF_ERROR(skip_strings(count));
   } else {
     for (uint64_t i = 0; i < count; ++i) HEARTH_RETURN_IF_ERROR(read_array(depth + 1));
   }
   return MetaArray{type, count, bytes_.subspan(begin, position_ - begin)};
 }
 
-Status GgufParser::skip_strings(uint64_t count) {
+/// Strings stay where they are; those of version 1, whose lengths are narrower, are translated.
+Result<MetaArray> GgufParser::read_strings(uint64_t count) {
+  const size_t begin = position_;
+  StringArrayBuilder translated;
   for (uint64_t i = 0; i < count; ++i) {
-    uint64_t length = 0;
-    if (remaining() < sizeof(length)) return truncated("array string", sizeof(length));
-    std::memcpy(&length, bytes_.data() + position_, sizeof(length));
-    position_ += sizeof(length);
+    HEARTH_ASSIGN_OR_RETURN(const uint64_t length, read_count("array string"));
     if (length > remaining())
       return malformed("length of array string " + std::to_string(i) + ": " +
                        std::to_string(length) + ", expected at most the " +
                        std::to_string(remaining()) + " bytes left in the file");
+    if (out_.version == 1)
+      translated.add({reinterpret_cast<const char*>(bytes_.data()) + position_, length});
     position_ += length;
   }
-  return {};
+  if (out_.version == 1) return std::move(translated).keep_in(out_.metadata);
+  return MetaArray{MetaType::kString, count, bytes_.subspan(begin, position_ - begin)};
 }
 
 Status GgufParser::read_alignment() {
@@ -324,7 +283,9 @@ Result<uint64_t> GgufParser::read_tensor(TensorInfo& tensor) {
                 file_ + ": " + where_ + ": type: " + std::to_string(type_id) + " (" +
                     std::string(tensor_type_name(type_id)) + "), expected one that Hearth reads");
   tensor.dtype = type->dtype;
-  HEARTH_RETURN_IF_ERROR(check_shape(tensor));
+  const auto size = tensor_bytes(tensor);
+  if (!size.has_value()) return malformed(size.error().message);
+  tensor.bytes = *size;
   return read<uint64_t>("offset");
 }
 
@@ -334,33 +295,12 @@ Status GgufParser::read_shape(TensorInfo& tensor) {
     return malformed("number of dimensions: " + std::to_string(tensor.num_dims) +
                      ", expected 1 to " + std::to_string(kMaxDims));
   for (uint32_t d = 0; d < tensor.num_dims; ++d) {
-    HEARTH_ASSIGN_OR_RETURN(const uint64_t dim, read<uint64_t>("dimension"));
+    HEARTH_ASSIGN_OR_RETURN(const uint64_t dim, read_count("dimension"));
     if (dim < 1 || dim > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()))
       return malformed("dimension " + std::to_string(d) + ": " + std::to_string(dim) +
                        ", expected 1 to 2^63-1");
     tensor.dims[d] = static_cast<int64_t>(dim);
   }
-  return {};
-}
-
-/// Rows are whole blocks, and the byte size fits. Fills tensor.bytes.
-Status GgufParser::check_shape(TensorInfo& tensor) {
-  const DTypeInfo& type = dtype_info(tensor.dtype);
-  const auto cols = static_cast<uint64_t>(tensor.dims[0]);
-  if (cols % type.block_size != 0)
-    return malformed("dimension 0: " + std::to_string(cols) + ", expected a multiple of " +
-                     std::to_string(type.block_size) + ", the block size of " +
-                     std::string(type.name));
-  // Elements must fit int64_t too: they are what kernels count with.
-  std::optional<int64_t> elements = tensor.dims[0];
-  for (uint32_t d = 1; d < tensor.num_dims && elements; ++d)
-    elements = checked_mul(*elements, tensor.dims[d]);
-  std::optional<uint64_t> size;
-  if (elements)
-    size =
-        checked_mul<uint64_t>(static_cast<uint64_t>(*elements) / type.block_size, type.block_bytes);
-  if (!size) return malformed("shape: the element count overflows, expected less than 2^63 bytes");
-  tensor.bytes = *size;
   return {};
 }
 

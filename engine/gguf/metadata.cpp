@@ -154,6 +154,10 @@ bool Metadata::insert(std::string_view key, MetaValue value) {
   return entries_.emplace(key, value).second;
 }
 
+std::string_view Metadata::keep(std::string text) {
+  return *owned_.emplace_back(std::make_unique<std::string>(std::move(text)));
+}
+
 Result<uint32_t> Metadata::u32(std::string_view key) const {
   const std::string expected = "an integer from 0 to 4294967295";
   const MetaValue* value = find(key);
@@ -259,9 +263,7 @@ Status Metadata::override_value(std::string_view key, std::string_view value) {
                 std::string(key));
   };
   if (key.empty()) return refuse("a key");
-  const auto own = [&](std::string_view text) -> std::string_view {
-    return *owned_.emplace_back(std::make_unique<std::string>(text));
-  };
+  const auto own = [&](std::string_view text) { return keep(std::string(text)); };
   if (it == entries_.end()) {
     entries_.emplace(own(key), MetaValue(own(value)));
     return {};

@@ -43,7 +43,8 @@ struct MetaArray {
 using MetaValue = std::variant<uint64_t, int64_t, double, bool, std::string_view, MetaArray>;
 
 /// Keys and values. String views and arrays point into the mapping of the file, or into strings
-/// that this object owns (overrides). Errors name the file, the key, what was found and expected.
+/// that this object keeps (overrides, and what was translated from another format). Errors name the
+/// file, the key, what was found and expected.
 class Metadata {
  public:
   [[nodiscard]] bool contains(std::string_view key) const;
@@ -70,8 +71,10 @@ class Metadata {
   /// The type is that of the existing value; a new key becomes a string.
   Status override_value(std::string_view key, std::string_view value);
 
-  /// For the parser. False if the key exists already.
+  /// For parsers. False if the key exists already. The key is viewed, not copied.
   bool insert(std::string_view key, MetaValue value);
+  /// Stores `text` for as long as this object lives, moved or not, and returns a view of it.
+  std::string_view keep(std::string text);
   void set_source(std::string file) { source_ = std::move(file); }
   /// The file's name as messages show it; empty if none was set.
   [[nodiscard]] const std::string& source() const { return source_; }

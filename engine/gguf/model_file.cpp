@@ -1,6 +1,7 @@
 #include "engine/gguf/model_file.h"
 
 #include <algorithm>
+#include <iterator>
 #include <system_error>
 #include <utility>
 
@@ -8,6 +9,7 @@
 #include "engine/gguf/mapped_file.h"
 #include "engine/gguf/quote.h"
 #include "engine/gguf/split_name.h"
+#include "engine/legacy/legacy_parser.h"
 
 namespace hearth {
 namespace {
@@ -42,30 +44,46 @@ class ModelFileBuilder {
   }
 
   Result<std::unique_ptr<ModelFile>> build() {
-    HEARTH_ASSIGN_OR_RETURN(const SplitKeys keys, add_part(path_));
-    if (keys.count != 1 || keys.no != 0) HEARTH_RETURN_IF_ERROR(add_other_parts(keys));
-    if (keys.tensors != 0 && keys.tensors != model_->tensors_.size())
-      return malformed(path_, "split.tensors.count: " + std::to_string(keys.tensors) +
-                                  ", expected the " + std::to_string(model_->tensors_.size()) +
-                                  " tensors of all parts");
+    HEARTH_RETURN_IF_ERROR(add_files());
     HEARTH_RETURN_IF_ERROR(index_tensors());
     HEARTH_RETURN_IF_ERROR(check_overlaps());
     return std::move(model_);
   }
 
  private:
-  /// Maps and parses one file. The first one gives version and metadata.
+  Status add_files() {
+    HEARTH_ASSIGN_OR_RETURN(const SplitKeys keys, add_part(path_));
+    if (keys.count != 1 || keys.no != 0) HEARTH_RETURN_IF_ERROR(add_other_parts(keys));
+    if (keys.tensors != 0 && keys.tensors != model_->tensors_.size())
+      return malformed(path_, "split.tensors.count: " + std::to_string(keys.tensors) +
+                                  ", expected the " + std::to_string(model_->tensors_.size()) +
+                                  " tensors of all parts");
+    return {};
+  }
+
+  /// Maps and parses one file.
   Result<SplitKeys> add_part(const std::filesystem::path& file) {
     HEARTH_ASSIGN_OR_RETURN(auto mapping, MappedFile::open(file));
-    HEARTH_ASSIGN_OR_RETURN(ParsedFile parsed, parse_gguf(file.string(), mapping->bytes()));
+    const auto bytes = mapping->bytes();
+    HEARTH_ASSIGN_OR_RETURN(ParsedFile parsed, is_legacy_file(bytes)
+                                                   ? parse_legacy(file.string(), bytes)
+                                                   : parse_gguf(file.string(), bytes));
     HEARTH_ASSIGN_OR_RETURN(const SplitKeys keys, read_split_keys(parsed.metadata));
-    if (model_->parts_.empty()) {
+    add_parsed(std::move(parsed));
+    model_->parts_.push_back(std::move(mapping));
+    return keys;
+  }
+
+  /// The first file gives format, version and metadata.
+  void add_parsed(ParsedFile parsed) {
+    if (model_->format_.empty()) {
+      model_->format_ = std::move(parsed.format);
       model_->version_ = parsed.version;
       model_->metadata_ = std::move(parsed.metadata);
     }
     model_->tensors_.insert(model_->tensors_.end(), parsed.tensors.begin(), parsed.tensors.end());
-    model_->parts_.push_back(std::move(mapping));
-    return keys;
+    model_->copies_.insert(model_->copies_.end(), std::make_move_iterator(parsed.copies.begin()),
+                           std::make_move_iterator(parsed.copies.end()));
   }
 
   Status add_other_parts(const SplitKeys& first) {
@@ -141,7 +159,8 @@ class ModelFileBuilder {
 };
 
 Result<std::unique_ptr<ModelFile>> ModelFile::open(const std::filesystem::path& path) {
-  return ModelFileBuilder(path).build();
+  // A folder's last character may be a slash; its name is the model's.
+  return ModelFileBuilder(path.has_filename() ? path : path.parent_path()).build();
 }
 
 ModelFile::ModelFile() = default;

@@ -1,5 +1,5 @@
 #pragma once
-// A model file, mapped and checked. The page to read first in engine/gguf.
+// A model file of any format, mapped and checked. The page to read first in engine/gguf.
 
 #include <array>
 #include <cstddef>
@@ -34,9 +34,11 @@ class MappedFile;
 /// Owns the mappings of all parts of a model, and what was parsed from them.
 class ModelFile {
  public:
-  /// Maps `path` and, if it is the first part of a split model, its other parts. Touches only the
-  /// metadata and the tensor table: the cost does not grow with the size of the weights.
-  /// Errors (kIo, kMalformed, kUnsupported) are one line: file, field, value, expectation.
+  /// Maps `path`: a GGUF file and, if it is the first part of a split model, its other parts; a
+  /// ggml, ggmf or ggjt file of 2023; or the folder of a safetensors model. Names and metadata are
+  /// those of GGUF whatever the format. Touches only metadata, tensor tables and, where they are
+  /// not aligned f32, norms and biases: the cost does not grow with the size of the weights. Errors
+  /// (kIo, kMalformed, kUnsupported) are one line: file, field, value, expectation.
   static Result<std::unique_ptr<ModelFile>> open(const std::filesystem::path& path);
 
   ~ModelFile();
@@ -44,6 +46,9 @@ class ModelFile {
   ModelFile& operator=(const ModelFile&) = delete;
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  /// "GGUF", "ggml", "ggmf", "ggjt" or "safetensors".
+  [[nodiscard]] const std::string& format() const { return format_; }
+  /// Of the format; 0 where it has none.
   [[nodiscard]] uint32_t version() const { return version_; }
   [[nodiscard]] const Metadata& metadata() const { return metadata_; }
   [[nodiscard]] Metadata& mutable_metadata() { return metadata_; }
@@ -60,8 +65,10 @@ class ModelFile {
   ModelFile();
 
   std::filesystem::path path_;
+  std::string format_;
   uint32_t version_ = 0;
   std::vector<std::unique_ptr<MappedFile>> parts_;
+  std::vector<std::unique_ptr<float[]>> copies_;  // of vectors that are not aligned f32
   Metadata metadata_;
   std::vector<TensorInfo> tensors_;
   std::unordered_map<std::string_view, size_t> tensor_index_;

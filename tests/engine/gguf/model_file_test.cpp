@@ -161,12 +161,40 @@ TEST_CASE("what is no model file is refused by name") {
   CHECK(mentions(message_of(path), "magic: GGUF magic at byte 0 needs 4 bytes"));
   write_bytes(path, "Once upon a time");
   CHECK(mentions(message_of(path), "magic: 'Once', expected 'GGUF'"));
-  write_bytes(path, "tjgg" + std::string(100, '\0'));
-  CHECK(mentions(message_of(path), "early 2023"));
+  write_bytes(path, "algg" + std::string(100, '\0'));
+  CHECK(mentions(message_of(path), "LoRA adapter"));
+  write_bytes(path, "PK\x03\x04" + std::string(100, '\0'));
+  CHECK(mentions(message_of(path), "ZIP archive"));
   write_bytes(path, std::string("GGUF\0\0\0\3", 8) + std::string(100, '\0'));
   CHECK(mentions(message_of(path), "big-endian GGUF file (version 3), expected little-endian"));
-  write_bytes(path, "GGUF" + encoded<uint32_t>(1) + std::string(100, '\0'));
-  CHECK(mentions(message_of(path), "version: 1, expected 2 or 3"));
+  write_bytes(path, "GGUF" + encoded<uint32_t>(4) + std::string(100, '\0'));
+  CHECK(mentions(message_of(path), "version: 4, expected 1 to 3"));
+}
+
+TEST_CASE("version 1 has 32-bit counts, lengths and dimensions") {
+  const auto text = [](const std::string& value) {
+    return encoded(static_cast<uint32_t>(value.size())) + value;
+  };
+  const auto type = [](MetaType t) { return encoded(static_cast<uint32_t>(t)); };
+  std::string bytes = "GGUF" + encoded<uint32_t>(1) + encoded<uint32_t>(1) + encoded<uint32_t>(2);
+  bytes += text("general.architecture") + type(MetaType::kString) + text("llama");
+  bytes += text("tokens") + type(MetaType::kArray) + type(MetaType::kString) + encoded<uint32_t>(2);
+  bytes += text("a") + text("bc");
+  bytes += text("w") + encoded<uint32_t>(1) + encoded<uint32_t>(2) + encoded(kF32);
+  bytes += encoded<uint64_t>(0);
+  bytes.resize((bytes.size() + 31) / 32 * 32);
+  bytes += encoded(1.5F) + encoded(2.5F);
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "m.gguf";
+  write_bytes(path, bytes);
+  const auto model = ModelFile::open(path);
+  REQUIRE_MESSAGE(model.has_value(), (model ? "" : model.error().message));
+  CHECK((*model)->version() == 1);
+  CHECK((*model)->metadata().string("general.architecture").value() == "llama");
+  CHECK((*model)->metadata().strings("tokens").value() == std::vector<std::string_view>{"a", "bc"});
+  REQUIRE((*model)->tensors().size() == 1);
+  CHECK((*model)->tensors()[0].dims[0] == 2);
+  CHECK(reinterpret_cast<const float*>((*model)->tensors()[0].data)[1] == 2.5F);
 }
 
 }  // namespace hearth

@@ -111,17 +111,4 @@ TEST_CASE("models and vocabularies of other tools open, or name the type that is
   CHECK(opened > 0);
 }
 
-TEST_CASE("files of early 2023 are named as such") {
-  if (!have_vectors()) return;
-  for (const auto& file : std::filesystem::directory_iterator(kVectors / "formats")) {
-    if (file.path().extension() != ".bin" ||
-        !file.path().filename().string().starts_with("legacy-gg"))
-      continue;
-    const auto model = ModelFile::open(file.path());
-    REQUIRE_FALSE(model.has_value());
-    CHECK(model.error().code == ErrorCode::kUnsupported);
-    CHECK(model.error().message.find("early 2023") != std::string::npos);
-  }
-}
-
 }  // namespace hearth
