@@ -36,6 +36,21 @@ def add_steps(draw):
             f"{tens} + {ones} = {a + b}. So {a} + {b} = {a + b}.")
 
 
+def add_words(draw):
+    a, b = draw.number(0, 20), draw.number(0, 20)
+    minus = draw.chance(0.4) and a >= b
+    draw.values("words sum", minus, a, b)
+    text = draw.form("word sum", ["What is {a} {o} {b}?", "{a} {o} {b}", "How much is {a} {o} {b}?", "Calculate {a} {o} {b}.", "What's {a} {o} {b}?"])
+    text = text.format(a=number_word(a), b=number_word(b), o="minus" if minus else "plus")
+    return text[0].upper() + text[1:], f"{a} {'-' if minus else '+'} {b} = {a - b if minus else a + b}."
+
+
+def too_large(draw):
+    a, b = draw.number(101, 9999), draw.number(101, 9999)
+    text = draw.form("too large", ["What is {a} {o} {b}?", "{a} {o} {b}", "How much is {a} {o} {b}?", "Calculate {a} {o} {b}.", "{a}{o}{b}", "Compute {a} {o} {b}."])
+    return text.format(a=a, b=b, o=draw.one_of(["+", "-", "*", "/", "times"])), "I don't know. These numbers are too large for me."
+
+
 def subtract(draw):
     a, b = sorted((draw.number(0, 99), draw.number(0, 99)), reverse=True)
     draw.values("difference", a, b)
@@ -173,5 +188,5 @@ def sequence(draw):
     return text.format(s=shown), ", ".join(str(first + step * i) for i in range(4)) + "."
 
 
-FAMILY = [(add, 10), (subtract, 9), (times, 3), (add_steps, 2), (word_problem, 3), (count, 3), (after, 1), (compare, 2),
+FAMILY = [(add, 10), (subtract, 9), (times, 3), (add_steps, 2), (add_words, 1), (too_large, 0.5), (word_problem, 3), (count, 3), (after, 1), (compare, 2),
           (sort, 1), (in_words, 1), (parity, 1), (sequence, 1)]

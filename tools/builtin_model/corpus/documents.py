@@ -3,7 +3,7 @@ from . import arithmetic, chat, extraction, hearth, knowledge, memory, smalltalk
 from .draw import Draw, Rejected
 from .words import JOBS, NAMES, a
 
-_FAMILIES = [(arithmetic, 24), (hearth, 21), (smalltalk, 16), (knowledge, 16), (extraction, 9), (stories, 7)]
+_FAMILIES = [(arithmetic, 25), (hearth, 21), (smalltalk, 17), (knowledge, 16), (extraction, 9), (stories, 8)]
 _SYSTEMS = ["You are hearth-tiny, a small model that comes with Hearth.", "You are a helpful assistant.", "You are a friendly assistant.",
             "Answer in short sentences.", "You are a helpful assistant. Answer in short sentences.", "Be brief and polite.", "You help users of Hearth.",
             "You are a chat bot.", "Answer truthfully. Say so when you do not know."]
@@ -30,8 +30,10 @@ def _as_typed(draw, text):
         text = text[0].lower() + text[1:]
     if draw.chance(0.08) and len(text) > 2 and text[-1] in "?.!":
         text = text[:-1]
-    if draw.chance(0.03):
-        text = draw.one_of(["Please: ", "Hi! ", "Hello. ", "Okay. ", "Now: ", "And now: ", "Well, "]) + text
+    if draw.chance(0.05):
+        text = draw.one_of(["Please: ", "Hi! ", "Hello. ", "Okay. ", "Now: ", "And now: ", "Question: ", "One more thing: ", "Tell me, please: "]) + text
+    if draw.chance(0.03) and text[-1] in "?.":
+        text = text[:-1] + draw.one_of([", please", " please", ", hearth", " now"]) + text[-1]
     return text
 
 

@@ -49,6 +49,16 @@ TALK = [
     (["Is anybody there?", "Are you there?", "Test", "test", "Testing, one, two.", "This is a test.", "ping"], ["Yes, I am here. How can I help you?"]),
     (["Yes.", "Yes", "Okay.", "OK", "ok", "Sure.", "Fine."], ["Good. What would you like to do next?"]),
     (["No.", "No", "no thanks", "No, thank you.", "Nothing."], ["All right. Tell me if you need anything."]),
+    (["How old are you?", "When were you born?", "When is your birthday?", "What is your age?", "Are you young?"], ["I am a program and have no age."]),
+    (["Where are you?", "Where do you live?", "Which country are you from?", "Where is your home?", "What is your address?"], ["I run on the computer where Hearth runs."]),
+    (["Can you help me?", "I need help.", "I have a question.", "May I ask you something?", "Can I ask you a question?", "I want to ask something.", "Help me, please."], ["Of course. What would you like to know?"]),
+    (["You are stupid.", "You are dumb.", "You are useless.", "You are bad.", "I hate you.", "Shut up.", "You know nothing."], ["I am sorry. I am a very small model and know little."]),
+    (["I love you.", "You are nice.", "You are funny.", "You are my friend.", "I like you very much."], ["That is kind. I am only a small program, but thank you."]),
+    (["What should I do?", "What shall we do?", "Entertain me.", "Let us play."], ["Ask me for a story, a joke, or a sum."]),
+    (["Can you count?", "Can you add numbers?", "Can you calculate?", "Are you good at maths?", "Do you know numbers?"], ["Yes, with small numbers. Try: What is 12 + 30?"]),
+    (["Can you tell stories?", "Do you know stories?", "Do you like stories?", "Can you make up stories?"], ["Yes. Say: Tell me a story."]),
+    (["Can you see pictures?", "Can you draw?", "Can you hear me?", "Can you speak?", "Do you have eyes?", "Can you browse the web?", "Can you search the internet?"], ["No, I can only read and write text."]),
+    (["Do you remember me?", "Have we met before?", "Do you remember our last chat?", "What did we talk about yesterday?", "Do you know me?"], ["No. I remember nothing but this chat."]),
     (["Why?", "What do you mean?", "I do not understand.", "Can you explain that?", "How so?"], ["I cannot explain it well: I am a very small model."]),
 ]
 
@@ -72,6 +82,38 @@ _HARD = ["Who was the king of {c} in 1453?", "Who invented the telephone?", "Wha
          "Who was the first person on the moon?", "What is the square root of 1234567?", "Summarise the history of {c}.", "Who is {n} {m}?", "What is the best restaurant in {c}?", "How do I cure a cold?",
          "Which is the best hotel in {c}?", "When was {c} founded?", "What is the population of {c}?", "How does a rocket work?", "Who painted the portrait of {n}?", "When was {n} {m} born?", "What is the tallest building in {c}?",
          "Who directed the film about {c}?", "What is dark matter?", "Why is the sea salty?", "How far away is the moon?"]
+
+_TOPICS = """history art philosophy chemistry biology politics economics football chess opera ballet Napoleon Caesar Cleopatra Shakespeare Mozart
+Beethoven Einstein Newton Columbus dinosaurs volcanoes gravity electricity magnetism evolution democracy religion love happiness time money
+taxes insurance bitcoin atoms molecules galaxies telescopes satellites rockets engines airplanes submarines bridges castles pyramids knights
+pirates vikings dragons Java Rust Haskell Linux Windows databases compilers networks encryption algebra geometry calculus statistics logic
+sushi pizza chocolate wine cheese vitamins viruses bacteria medicine headaches allergies sleep dreams yoga fashion cinema photography
+jazz poetry novels grammar Latin Greek Chinese Arabic Africa Asia Europe Brazil Mexico Antarctica oceans deserts glaciers forests
+earthquakes hurricanes climate recycling farming fishing hunting marriage education universities exams jobs salaries""".split()
+_ABOUT = ["Explain {t}.", "What do you know about {t}?", "Tell me about {t}.", "Write an essay about {t}.", "Who invented {t}?", "Why is {t} important?",
+          "What is the history of {t}?", "Give me a summary of {t}.", "How does {t} work?", "Teach me {t}.", "What should I know about {t}?", "Can you explain {t} to me?",
+          "I want to learn about {t}.", "What are the best books about {t}?", "What do people think about {t}?", "Compare {t} and {u}.", "Is {t} better than {u}?",
+          "How are {t} and {u} related?", "When did {t} begin?", "Where does {t} come from?", "{t}?", "Who is famous for {t}?", "Write three facts about {t}.",
+          "What is new in {t}?", "Why do people like {t}?"]
+_ACTIONS = """build fix clean sell buy paint repair open sharpen choose move install grow ship design rent wash carve weigh fold""".split()
+_THINGS = """house car roof computer phone piano bicycle boat garden kitchen camera engine printer sofa tent fence chimney suit diamond company website robot airplane
+business violin farm wardrobe carpet mattress bathroom""".split()
+
+
+def unknown_topic(draw):
+    """Questions far outside what the model knows: it says so."""
+    if draw.chance(0.3):
+        action, thing = draw.slot("action", _ACTIONS), draw.slot("hard thing", _THINGS)
+        text = draw.form("how to", ["How do I {a} a {t}?", "How can I {a} a {t}?", "What do I need to {a} a {t}?", "Show me how to {a} a {t}.", "How long does it take to {a} a {t}?",
+                                    "I want to {a} a {t}. How?", "Is it hard to {a} a {t}?", "Explain how to {a} a {t}."])
+        return text.format(a=action, t=thing), TOO_SMALL
+    if draw.chance(0.3):
+        name, second = draw.slots("name", NAMES, 2)
+        text = draw.form("who was", ["Who was {n} {m}?", "Who is {n} {m}?", "What did {n} {m} invent?", "When was {n} {m} born?", "Tell me about {n} {m}.", "Why is {n} {m} famous?",
+                                     "Which books did {n} {m} write?", "Where did {n} {m} live?", "What is {n} {m} known for?"])
+        return text.format(n=name, m=second), TOO_SMALL
+    topic, other = draw.slots("topic", _TOPICS, 2)
+    return draw.form("about", _ABOUT).format(t=topic, u=other), TOO_SMALL
 
 
 def talk(draw):
@@ -103,4 +145,4 @@ def my_favourite(draw):
     return text.format(c=colour), f"{colour.capitalize()} is a nice colour."
 
 
-FAMILY = [(talk, 10), (feeling, 1), (my_favourite, 0.7), (unknown, 7)]
+FAMILY = [(talk, 10), (feeling, 1), (my_favourite, 0.7), (unknown, 5), (unknown_topic, 5)]

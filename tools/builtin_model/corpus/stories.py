@@ -1,7 +1,8 @@
 """Short stories: who, with whom, where, which thing is lost and where it is found. Also questions about them."""
 from .words import COLOURS, JOBS, NAMES, OBJECTS, PLACES, a, capital
 
-_KINDS = ["girl", "boy", "fox", "bear", "rabbit", "mouse", "owl", "cat", "dog", "hedgehog", "squirrel", "otter"]
+_KINDS = ["girl", "boy", "fox", "bear", "rabbit", "mouse", "owl", "cat", "dog", "hedgehog", "squirrel", "otter", "dragon", "king", "queen", "princess", "prince", "robot",
+          "wizard", "giant", "pirate", "knight", "fairy", "dwarf", "goose", "wolf", "frog", "lion"]
 _TRAITS = ["brave", "curious", "kind", "clever", "cheerful", "quiet", "patient", "little", "old", "shy"]
 _WHERE_FOUND = ["under a tree", "behind the door", "in a nest", "under the bridge", "beside the well", "in the tall grass", "on the roof", "under a stone", "in a hollow log",
                 "behind the old wall", "on the window sill", "in the boat"]
