@@ -237,7 +237,9 @@ Result<RopeConfig> read_rope(const ModelFile& file, const ModelConfig& config,
                              kernels::RopeStyle style) {
   const KeyReader keys(file, config.architecture);
   RopeConfig rope;
-  rope.style = style;
+  // Safetensors folders keep the halves where GGUF files have interleaved pairs.
+  HEARTH_ASSIGN_OR_RETURN(const bool halves, file.metadata().bool_or("hearth.rope.halves", false));
+  rope.style = halves ? kernels::RopeStyle::kHalves : style;
   HEARTH_ASSIGN_OR_RETURN(
       rope.rotary_dim,
       keys.size_or("rope.dimension_count", static_cast<uint32_t>(config.head_dim), kMaxHeadDim));
