@@ -33,14 +33,16 @@ Result<std::unique_ptr<Tokenizer>> SentencePieceTokenizer::create(const Metadata
   HEARTH_ASSIGN_OR_RETURN(Vocabulary vocabulary, Vocabulary::load(metadata, defaults));
   HEARTH_ASSIGN_OR_RETURN(const bool prefix,
                           metadata.bool_or("tokenizer.ggml.add_space_prefix", true));
+  // Not behind special tokens: what the files of other formats than GGUF may say.
+  HEARTH_ASSIGN_OR_RETURN(const bool once, metadata.bool_or("hearth.tokenizer.prefix_once", false));
   std::vector<float> scores = vocabulary.take_scores();
   return std::unique_ptr<Tokenizer>(
-      new SentencePieceTokenizer(std::move(vocabulary), std::move(scores), prefix));
+      new SentencePieceTokenizer(std::move(vocabulary), std::move(scores), prefix, once));
 }
 
 SentencePieceTokenizer::SentencePieceTokenizer(Vocabulary loaded, std::vector<float> scores,
-                                               bool add_space_prefix)
-    : VocabularyTokenizer(std::move(loaded)), add_space_prefix_(add_space_prefix) {
+                                               bool add_space_prefix, bool prefix_once)
+    : VocabularyTokenizer(std::move(loaded), !prefix_once), add_space_prefix_(add_space_prefix) {
   rank_by_score(scores);
   find_byte_tokens();
   words_independent_ = no_token_spans_words();

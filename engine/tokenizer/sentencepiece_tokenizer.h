@@ -22,7 +22,8 @@ class SentencePieceTokenizer final : public VocabularyTokenizer {
   [[nodiscard]] std::string plain_bytes(std::string_view token_text) const final;
 
  private:
-  SentencePieceTokenizer(Vocabulary vocabulary, std::vector<float> scores, bool add_space_prefix);
+  SentencePieceTokenizer(Vocabulary vocabulary, std::vector<float> scores, bool add_space_prefix,
+                         bool prefix_once);
   void rank_by_score(const std::vector<float>& scores);
   void find_byte_tokens();
   [[nodiscard]] bool no_token_spans_words() const;

@@ -148,6 +148,18 @@ Result<std::optional<TokenId>> Vocabulary::token_id(const Metadata& metadata, st
   return static_cast<TokenId>(id);
 }
 
+Result<std::vector<TokenId>> Vocabulary::token_ids(const Metadata& metadata,
+                                                   std::string_view key) const {
+  HEARTH_ASSIGN_OR_RETURN(auto ids, metadata.i32s(key));
+  const auto bad = std::ranges::find_if(ids, [this](int32_t id) { return !contains(id); });
+  if (bad != ids.end()) {
+    return fail(ErrorCode::kMalformed,
+                fmt::format("{}[{}] is {}, expected less than {}, the number of tokens", key,
+                            bad - ids.begin(), *bad, texts_.size()));
+  }
+  return ids;
+}
+
 Status Vocabulary::load_roles(const Metadata& metadata, const VocabularyDefaults& defaults) {
   HEARTH_ASSIGN_OR_RETURN(bos_, token_id(metadata, "tokenizer.ggml.bos_token_id", defaults.bos));
   HEARTH_ASSIGN_OR_RETURN(eos_, token_id(metadata, "tokenizer.ggml.eos_token_id", defaults.eos));
@@ -159,6 +171,10 @@ Status Vocabulary::load_roles(const Metadata& metadata, const VocabularyDefaults
   for (const std::string_view key : kEndKeys) {
     HEARTH_ASSIGN_OR_RETURN(const auto id, token_id(metadata, key, std::nullopt));
     if (id) eog_.push_back(*id);
+  }
+  if (metadata.contains("hearth.tokenizer.end_ids")) {
+    HEARTH_ASSIGN_OR_RETURN(const auto ids, token_ids(metadata, "hearth.tokenizer.end_ids"));
+    eog_.insert(eog_.end(), ids.begin(), ids.end());
   }
   if (eos_) eog_.push_back(*eos_);
   make_control_where_named();
@@ -197,6 +213,12 @@ Status Vocabulary::set_strips(const Metadata& metadata) {
   auto set = [this](std::string_view text, uint8_t value) {
     if (const auto id = map_.find(text)) strips_[index(*id)] = value;
   };
+  for (const auto& [key, side] : {std::pair{"hearth.tokenizer.strip_left", kLeft},
+                                  std::pair{"hearth.tokenizer.strip_right", kRight}}) {
+    if (!metadata.contains(key)) continue;
+    HEARTH_ASSIGN_OR_RETURN(const auto ids, token_ids(metadata, key));
+    for (const TokenId id : ids) strips_[index(id)] |= side;
+  }
   HEARTH_ASSIGN_OR_RETURN(const auto pre, metadata.string_or("tokenizer.ggml.pre", ""));
   if (pre == "jina-v2-de" || pre == "jina-v2-es") set("<mask>", kLeft);
 

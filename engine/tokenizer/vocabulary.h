@@ -37,7 +37,9 @@ struct VocabularyDefaults {
 /// Immutable after load. Texts are views into the model file's mapping.
 class Vocabulary {
  public:
-  /// Reads and checks `tokenizer.ggml.tokens`, `.scores`, `.token_type` and the special ids.
+  /// Reads and checks `tokenizer.ggml.tokens`, `.scores`, `.token_type` and the special ids; also
+  /// `hearth.tokenizer.end_ids`, `.strip_left` and `.strip_right`, ids that other formats than GGUF
+  /// tell.
   /// Two tokens of one text are tolerated, as real files have them: a text in the prompt becomes
   /// the last one that is not special. A file without token types has normal tokens only.
   static Result<Vocabulary> load(const Metadata& metadata, const VocabularyDefaults& defaults);
@@ -85,6 +87,7 @@ class Vocabulary {
   Status load_roles(const Metadata& metadata, const VocabularyDefaults& defaults);
   Result<std::optional<TokenId>> token_id(const Metadata& metadata, std::string_view key,
                                           std::optional<TokenId> fallback) const;
+  Result<std::vector<TokenId>> token_ids(const Metadata& metadata, std::string_view key) const;
   void build_map();
   void make_control_where_named();
   void collect_end_of_generation();

@@ -15,10 +15,11 @@ bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 }  // namespace
 
-VocabularyTokenizer::VocabularyTokenizer(Vocabulary vocabulary)
+VocabularyTokenizer::VocabularyTokenizer(Vocabulary vocabulary, bool special_starts_text)
     : vocabulary_(std::move(vocabulary)),
       user_defined_(vocabulary_, false),
-      all_special_(vocabulary_, true) {}
+      all_special_(vocabulary_, true),
+      special_starts_text_(special_starts_text) {}
 
 std::vector<TokenId> VocabularyTokenizer::encode(std::string_view text,
                                                  EncodeOptions options) const {
@@ -39,7 +40,7 @@ std::vector<TokenId> VocabularyTokenizer::encode(std::string_view text,
     }
     if (!match) break;
     out.push_back(match->id);
-    at_start = true;
+    at_start = special_starts_text_;
     at = match->end;
     if (vocabulary_.strips_right(match->id)) {
       while (at < text.size() && is_blank(text[at])) ++at;

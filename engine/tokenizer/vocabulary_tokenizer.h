@@ -36,10 +36,11 @@ class VocabularyTokenizer : public Tokenizer {
   }
 
  protected:
-  explicit VocabularyTokenizer(Vocabulary vocabulary);
+  /// `special_starts_text`: plain text behind a special token is as at the start of the prompt.
+  explicit VocabularyTokenizer(Vocabulary vocabulary, bool special_starts_text = true);
 
-  /// Appends the tokens of a text without special tokens. `at_start`: it begins the prompt or
-  /// follows a special token. At most kMaxPieceBytes long.
+  /// Appends the tokens of a text without special tokens. `at_start`: it begins the prompt or,
+  /// where that starts a text, follows a special token. At most kMaxPieceBytes long.
   virtual void encode_plain(std::string_view text, bool at_start,
                             std::vector<TokenId>& out) const = 0;
   /// The bytes that a normal token's text stands for.
@@ -53,6 +54,7 @@ class VocabularyTokenizer : public Tokenizer {
   Vocabulary vocabulary_;
   SpecialMatcher user_defined_;
   SpecialMatcher all_special_;
+  bool special_starts_text_;
 };
 
 }  // namespace hearth
