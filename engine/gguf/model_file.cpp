@@ -10,6 +10,7 @@
 #include "engine/gguf/quote.h"
 #include "engine/gguf/split_name.h"
 #include "engine/legacy/legacy_parser.h"
+#include "engine/safetensors/safetensors_folder.h"
 
 namespace hearth {
 namespace {
@@ -44,13 +45,22 @@ class ModelFileBuilder {
   }
 
   Result<std::unique_ptr<ModelFile>> build() {
-    HEARTH_RETURN_IF_ERROR(add_files());
+    std::error_code error;
+    HEARTH_RETURN_IF_ERROR(std::filesystem::is_directory(path_, error) ? add_folder()
+                                                                       : add_files());
     HEARTH_RETURN_IF_ERROR(index_tensors());
     HEARTH_RETURN_IF_ERROR(check_overlaps());
     return std::move(model_);
   }
 
  private:
+  Status add_folder() {
+    HEARTH_ASSIGN_OR_RETURN(SafetensorsModel folder, read_safetensors_folder(path_));
+    add_parsed(std::move(folder.parsed));
+    model_->parts_ = std::move(folder.shards);
+    return {};
+  }
+
   Status add_files() {
     HEARTH_ASSIGN_OR_RETURN(const SplitKeys keys, add_part(path_));
     if (keys.count != 1 || keys.no != 0) HEARTH_RETURN_IF_ERROR(add_other_parts(keys));
