@@ -19,7 +19,8 @@ def prepare(folder, seed):
         counts = bpe.count_words(text for text in _texts(folder / "train.jsonl"))
         bpe.Tokenizer(bpe.train(counts, VOCAB_SIZE), VOCAB_SIZE).save(path)
     tokenizer = bpe.Tokenizer.load(path)
-    return _load(folder, "train", tokenizer, seed), _load(folder, "held_out", tokenizer, seed), tokenizer
+    return _load(folder, "train", tokenizer, seed), _load(folder, "held_out", tokenizer,
+                                                          seed), tokenizer
 
 
 def _texts(path):
@@ -38,9 +39,11 @@ def _load(folder, name, tokenizer, seed):
             flat += ids
             weights += answer_mask(ids, tokenizer)
             ends.append(len(flat))
-        numpy.savez(path, flat=numpy.array(flat, numpy.uint16), answer=numpy.array(weights, bool), ends=numpy.array(ends))
+        numpy.savez(path, flat=numpy.array(flat, numpy.uint16), answer=numpy.array(weights, bool),
+                    ends=numpy.array(ends))
     data = numpy.load(path)
-    return Documents(data["flat"], data["answer"], data["ends"], seed, tokenizer.special_ids[bpe.END_OF_TEXT])
+    return Documents(data["flat"], data["answer"], data["ends"], seed,
+                     tokenizer.special_ids[bpe.END_OF_TEXT])
 
 
 def answer_mask(ids, tokenizer):
@@ -76,7 +79,8 @@ class Documents:
         longest = int(self.lengths[documents].max()) - 1
         longest = min(1024, -(-longest // LENGTH_STEP) * LENGTH_STEP)
         shape = (len(documents), longest)
-        tokens, targets = numpy.full(shape, self.pad, numpy.int64), numpy.full(shape, self.pad, numpy.int64)
+        tokens, targets = numpy.full(shape, self.pad, numpy.int64), numpy.full(shape, self.pad,
+            numpy.int64)
         weights = numpy.zeros(shape, numpy.float32)
         for row, document in enumerate(documents):
             span = slice(self.begins[document], self.ends[document])
@@ -97,7 +101,8 @@ class Documents:
             plan, first = [], 0
             while first < len(order):
                 last = first + 1
-                while last < len(order) and (last + 1 - first) * padded[order[last]] <= micro_tokens:
+                while last < len(
+                    order) and (last + 1 - first) * padded[order[last]] <= micro_tokens:
                     last += 1
                 plan.append(order[first:last])
                 first = last

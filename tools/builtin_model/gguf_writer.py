@@ -60,7 +60,8 @@ def write(path, metadata, tensors, matrix_type):
         data = _encode(array, kind)
         # GGUF counts dimensions from the innermost.
         table += _string(name) + struct.pack("<I", array.ndim)
-        table += struct.pack(f"<{array.ndim}Q", *reversed(array.shape)) + struct.pack("<IQ", kind, offset)
+        table += struct.pack(f"<{array.ndim}Q", *reversed(array.shape)) + struct.pack("<IQ", kind,
+            offset)
         padding = -len(data) % ALIGNMENT
         blobs.append(data + bytes(padding))
         offset += len(data) + padding

@@ -144,7 +144,8 @@ class Model(torch.nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
-        self.embedding = torch.nn.Parameter(torch.randn(config.vocab_size, config.hidden_size) * 0.04)
+        self.embedding = torch.nn.Parameter(torch.randn(config.vocab_size,
+                                                        config.hidden_size) * 0.04)
         self.layers = torch.nn.ModuleList([Layer(config) for _ in range(config.num_layers)])
         self.final_norm = torch.nn.Parameter(torch.ones(config.hidden_size))
         cos, sin = rotary_tables(config)

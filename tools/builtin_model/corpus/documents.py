@@ -3,9 +3,12 @@ from . import arithmetic, chat, extraction, hearth, knowledge, memory, smalltalk
 from .draw import Draw, Rejected
 from .words import JOBS, NAMES, a
 
-_FAMILIES = [(arithmetic, 25), (hearth, 21), (smalltalk, 17), (knowledge, 16), (extraction, 9), (stories, 8)]
-_SYSTEMS = ["You are hearth-tiny, a small model that comes with Hearth.", "You are a helpful assistant.", "You are a friendly assistant.",
-            "Answer in short sentences.", "You are a helpful assistant. Answer in short sentences.", "Be brief and polite.", "You help users of Hearth.",
+_FAMILIES = [(arithmetic, 25), (hearth, 21), (smalltalk, 17), (knowledge, 16), (extraction, 9),
+             (stories, 8)]
+_SYSTEMS = ["You are hearth-tiny, a small model that comes with Hearth.",
+            "You are a helpful assistant.", "You are a friendly assistant.",
+            "Answer in short sentences.", "You are a helpful assistant. Answer in short sentences.",
+            "Be brief and polite.", "You help users of Hearth.",
             "You are a chat bot.", "Answer truthfully. Say so when you do not know."]
 
 
@@ -31,14 +34,16 @@ def _as_typed(draw, text):
     if draw.chance(0.08) and len(text) > 2 and text[-1] in "?.!":
         text = text[:-1]
     if draw.chance(0.05):
-        text = draw.one_of(["Please: ", "Hi! ", "Hello. ", "Okay. ", "Now: ", "And now: ", "Question: ", "One more thing: ", "Tell me, please: "]) + text
+        text = draw.one_of(["Please: ", "Hi! ", "Hello. ", "Okay. ", "Now: ", "And now: ",
+                            "Question: ", "One more thing: ", "Tell me, please: "]) + text
     if draw.chance(0.03) and text[-1] in "?.":
         text = text[:-1] + draw.one_of([", please", " please", ", hearth", " now"]) + text[-1]
     return text
 
 
 def _chat(draw):
-    count = draw.random.choices([1, 2, 3, 4, 5, 6, 8, 12, 18, 26], [24, 22, 18, 14, 10, 6, 4, 2, 1, 0.7])[0]
+    count = draw.random.choices([1, 2, 3, 4, 5, 6, 8, 12, 18, 26], [24, 22, 18, 14, 10, 6, 4, 2, 1,
+        0.7])[0]
     turns = []
     if draw.chance(0.05):
         turns = stories.tell_and_ask(draw)
@@ -70,9 +75,15 @@ def _chat_with_memory(draw, count):
 def _chat_as_somebody(draw):
     """The system prompt gives the model a name and a trade."""
     name, job = draw.slot("name", NAMES), draw.slot("job", JOBS)
-    system = draw.form("persona", ["You are {n}, {j}.", "Your name is {n}. You are {j}.", "You are {n} and work as {j}.", "You play {n}, {j}.", "Speak as {n}, {j}."])
-    asked = [(draw.form("persona name", ["Who are you?", "What is your name?", "What's your name?", "Introduce yourself.", "Tell me who you are."]), f"I am {name}, {a(job)}."),
-             (draw.form("persona job", ["What is your job?", "What do you do?", "What do you work as?", "Which job do you have?", "How do you earn your money?"]), f"I am {a(job)}.")]
+    system = draw.form("persona", ["You are {n}, {j}.", "Your name is {n}. You are {j}.",
+                                   "You are {n} and work as {j}.", "You play {n}, {j}.",
+                                   "Speak as {n}, {j}."])
+    asked = [(draw.form("persona name", ["Who are you?", "What is your name?", "What's your name?",
+                                         "Introduce yourself.", "Tell me who you are."]),
+              f"I am {name}, {a(job)}."),
+             (draw.form("persona job", ["What is your job?", "What do you do?",
+                                        "What do you work as?", "Which job do you have?",
+                                        "How do you earn your money?"]), f"I am {a(job)}.")]
     draw.random.shuffle(asked)
     turns = asked[:draw.number(1, 2)] + [exchange(draw) for _ in range(draw.number(0, 2))]
     messages = [(role, text) for turn in turns for role, text in zip(("user", "assistant"), turn)]
@@ -86,8 +97,10 @@ def document(draw):
         return "chat", _chat(draw)
     if kind < 90:
         tools, messages = tool_calls.chat(draw)
-        messages = [(role, _as_typed(draw, text) if role == "user" else text) for role, text in messages]
-        return "tools", chat.render(messages, draw.one_of(_SYSTEMS) if draw.chance(0.4) else None, tools)
+        messages = [(role, _as_typed(draw, text) if role == "user" else text) for role,
+                    text in messages]
+        return "tools", chat.render(messages, draw.one_of(_SYSTEMS) if draw.chance(0.4) else None,
+                                    tools)
     if kind < 99:
         return "story", stories.plain(draw)
     facts = draw.random.sample(hearth.documents(), 4)
