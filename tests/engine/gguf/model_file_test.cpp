@@ -154,7 +154,7 @@ TEST_CASE("what is no model file is refused by name") {
   REQUIRE_FALSE(missing.has_value());
   CHECK(missing.error().code == ErrorCode::kNotFound);
   CHECK(mentions(message_of(path), "m\\x0a.gguf': cannot open"));
-  CHECK(mentions(message_of(folder.path()), "not a regular file"));
+  CHECK(mentions(message_of(folder.path()), "a folder, expected config.json"));
   write_bytes(path, "");
   CHECK(mentions(message_of(path), "size: 0 bytes"));
   write_bytes(path, "GG");
