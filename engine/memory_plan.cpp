@@ -75,6 +75,14 @@ Result<MemoryPlan> make_memory_plan(const EngineOptions& options, const ModelCon
     const int64_t open_tokens = std::min(open_pages, kMaxPages) * kPageTokens;
     plan.context_tokens = static_cast<int32_t>(std::min<int64_t>(plan.context_tokens, open_tokens));
   }
+  if (config.learned_positions > 0 && plan.context_tokens > config.learned_positions) {
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("ctx is {}, expected at most {}: the model has learned no further "
+                            "positions",
+                            plan.context_tokens, config.learned_positions),
+                "ctx");
+  }
+  plan.limits.context_tokens = plan.context_tokens;
   const int64_t sequence_pages = ceil_div<int64_t>(plan.context_tokens, kPageTokens);
   plan.kv_pages = sequence_pages * plan.parallel;
   if (options.parallel == 0 || options.context_tokens == 0)

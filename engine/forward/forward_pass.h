@@ -8,17 +8,12 @@
 #include "base/result.h"
 #include "engine/backend/host_memory.h"
 #include "engine/forward/batch.h"
+#include "engine/forward/workspace.h"
 #include "engine/kv_cache/kv_cache.h"
 #include "engine/model/model.h"
 #include "kernels/kernel_table.h"
 
 namespace hearth {
-
-/// The most rows a step can have, and the most of them whose logits can be asked for.
-struct ForwardLimits {
-  int32_t rows = 512;
-  int32_t logit_rows = 16;
-};
 
 /// Runs steps over one model. Owns its activations, planned at construction: run() allocates
 /// nothing. One thread calls it; the ops spread over the context's thread pool.
@@ -41,38 +36,56 @@ class ForwardPass {
   [[nodiscard]] std::span<float> logits(size_t index) const;
 
  private:
-  /// Activations of one step, each [rows, …] f32 unless noted.
-  struct Workspace {
-    float* x = nullptr;            // [rows, hidden_size], the residual stream
-    float* normed = nullptr;       // [rows, hidden_size]
-    float* q = nullptr;            // [rows, q_size]
-    float* k = nullptr;            // [rows, kv_size]
-    float* v = nullptr;            // [rows, kv_size]
-    float* attention = nullptr;    // [rows, q_size]
-    float* gate = nullptr;         // [rows, ffn_size]
-    float* up = nullptr;           // [rows, ffn_size]
-    float* rope_table = nullptr;   // [rows, rotary_dim / 2, 2]
-    kernels::Q8Rows q8;            // of the widest matmul input
-    float* logit_input = nullptr;  // [logit_rows, hidden_size]
-    float* logits = nullptr;       // [logit_rows, vocab_size]
-  };
   /// What the layers of one step share.
   struct Step {
     const kernels::ExecContext& context;
     const Batch& batch;
     int64_t rows;
   };
+  /// Where the last matmul of a block writes, and whether it adds to what is there.
+  struct Branch {
+    float* out;
+    bool accumulate;
+  };
 
   ForwardPass(const Model& model, const kernels::KernelTable& table, const ForwardLimits& limits)
       : model_(&model), table_(&table), limits_(limits) {}
 
-  static Workspace lay_out(Arena& arena, const ModelConfig& config, const ForwardLimits& limits);
-  void attention_block(const Step& step, const LayerWeights& layer, const kernels::KvLayerView& kv);
-  void ffn_block(const Step& step, const LayerWeights& layer);
+  void embed(const Step& step);
+  void layer(const Step& step, int32_t index, const kernels::KvLayerView& kv,
+             const std::function<void()>& progress);
   void output_block(const Step& step);
-  void norm(const Step& step, const float* x, const float* weight, float* out, int64_t rows);
-  void head_norm(const Step& step, float* x, const float* weight, int32_t heads);
-  void rotate(const Step& step, float* x, int32_t heads);
+
+  // attention_block.cpp
+  void attention_block(const Step& step, int32_t index, const float* x,
+                       const kernels::KvLayerView& kv);
+  void norm_heads(const Step& step, const NormWeights& weights, float* x, int32_t heads);
+  void rotate(const Step& step, const LayerConfig& layer, float* x, int32_t heads);
+  void attend(const Step& step, int32_t index, const kernels::KvLayerView& kv);
+
+  // ffn_block.cpp
+  void ffn_block(const Step& step, const LayerWeights& layer, const float* x);
+  void dense_block(const Step& step, const LayerWeights& layer, const float* x, Branch to);
+  void expert_block(const Step& step, const ExpertWeights& experts, const float* x, Branch to);
+
+  /// Rows of floats at a stride.
+  struct Rows {
+    float* data;
+    int64_t stride;
+  };
+  void norm(const Step& step, const NormWeights& weights, Rows x, Rows out, int64_t rows,
+            int64_t cols);
+  /// x [step.rows, hidden_size], or its norm in `out` where the weights are present.
+  float* norm(const Step& step, const NormWeights& weights, float* x, float* out);
+  /// Where a block writes its result, and what brings that to the stream.
+  [[nodiscard]] Branch open_branch() const;
+  void close_branch(const Step& step, const NormWeights& post_norm);
+
+  void activate(const Step& step, float* gate, const float* up, int64_t rows, int64_t cols);
+  /// x in the form or forms that weights of these types read, quantized if any reads int8.
+  kernels::ActivationView prepare(const Step& step, const float* x, int64_t rows, int64_t cols,
+                                  bool wants_q8);
+  [[nodiscard]] bool reads_q8(const kernels::WeightView& weight) const;
   void linear(const Step& step, const float* x, int64_t rows, int64_t cols,
               std::span<const kernels::MatmulArgs> jobs);
 
@@ -82,5 +95,8 @@ class ForwardPass {
   HostMemory memory_;
   Workspace workspace_;
 };
+
+/// The job out (+)= W x + b over rows that lie next to each other.
+kernels::MatmulArgs matmul_job(const LinearWeights& weights, float* out, bool accumulate = false);
 
 }  // namespace hearth

@@ -4,66 +4,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <numbers>
 
-#include "engine/gguf/quote.h"
+#include "engine/model/key_reader.h"
+#include "kernels/moe/moe.h"
 
 namespace hearth {
 namespace {
 
-// Limits that hold for every published model with room to spare. They keep products of two sizes
-// far below 2^63 and refuse a lying file before anything is allocated.
-constexpr uint32_t kMaxLayers = 4096;
-constexpr uint32_t kMaxWidth = 1U << 20;
-constexpr uint32_t kMaxHeads = 4096;
-constexpr uint32_t kMaxHeadDim = 1024;
-constexpr uint32_t kMaxContext = 1U << 26;
 constexpr int64_t kMaxVocab = (1 << 20) - 1;  // what the sampler's packed candidates hold
-
-/// Reads "<arch>.<suffix>" values and says which key was wrong.
-class KeyReader {
- public:
-  KeyReader(const ModelFile& file, std::string architecture)
-      : file_(file), architecture_(std::move(architecture)) {}
-
-  [[nodiscard]] std::string key(const char* suffix) const { return architecture_ + "." + suffix; }
-  [[nodiscard]] const Metadata& metadata() const { return file_.metadata(); }
-
-  /// A required integer in [1, limit].
-  [[nodiscard]] Result<int32_t> size(const char* suffix, uint32_t limit) const {
-    HEARTH_ASSIGN_OR_RETURN(const uint32_t value, metadata().u32(key(suffix)));
-    return checked(suffix, value, limit);
-  }
-  [[nodiscard]] Result<int32_t> size_or(const char* suffix, uint32_t fallback,
-                                        uint32_t limit) const {
-    HEARTH_ASSIGN_OR_RETURN(const uint32_t value, metadata().u32_or(key(suffix), fallback));
-    return checked(suffix, value, limit);
-  }
-  [[nodiscard]] Result<float> positive_f32_or(const char* suffix, float fallback) const {
-    HEARTH_ASSIGN_OR_RETURN(const float value, metadata().f32_or(key(suffix), fallback));
-    if (!(value > 0.0F) || !std::isfinite(value)) return bad(suffix, value, "a positive number");
-    return value;
-  }
-
-  template <typename T>
-  [[nodiscard]] std::unexpected<Error> bad(const char* suffix, const T& value,
-                                           std::string_view expected) const {
-    return fail(ErrorCode::kMalformed,
-                fmt::format("{}: {} is {}, expected {}", file_.path().filename().string(),
-                            key(suffix), value, expected),
-                key(suffix));
-  }
-
- private:
-  [[nodiscard]] Result<int32_t> checked(const char* suffix, uint32_t value, uint32_t limit) const {
-    if (value < 1 || value > limit) return bad(suffix, value, fmt::format("1 to {}", limit));
-    return static_cast<int32_t>(value);
-  }
-
-  const ModelFile& file_;
-  std::string architecture_;
-};
 
 /// Heads and their width; they must agree with each other.
 Status read_heads(const KeyReader& keys, ModelConfig& config) {
@@ -76,17 +24,16 @@ Status read_heads(const KeyReader& keys, ModelConfig& config) {
                     fmt::format("a divisor of attention.head_count = {}", config.num_heads));
   }
   const int32_t even_split = config.hidden_size / config.num_heads;
-  if (!keys.metadata().contains(keys.key("attention.key_length")) &&
-      config.hidden_size % config.num_heads != 0) {
+  if (!keys.contains("attention.key_length") && config.hidden_size % config.num_heads != 0) {
     return keys.bad("attention.head_count", config.num_heads,
                     fmt::format("a divisor of embedding_length = {}", config.hidden_size));
   }
   HEARTH_ASSIGN_OR_RETURN(
       config.head_dim, keys.size_or("attention.key_length",
-                                    static_cast<uint32_t>(std::max(even_split, 1)), kMaxHeadDim));
+                                    static_cast<uint32_t>(std::max(even_split, 1)), kMaxHeadSize));
   HEARTH_ASSIGN_OR_RETURN(
       const int32_t value_dim,
-      keys.size_or("attention.value_length", static_cast<uint32_t>(config.head_dim), kMaxHeadDim));
+      keys.size_or("attention.value_length", static_cast<uint32_t>(config.head_dim), kMaxHeadSize));
   if (value_dim != config.head_dim) {
     return keys.bad("attention.value_length", value_dim,
                     fmt::format("attention.key_length = {}", config.head_dim));
@@ -122,86 +69,41 @@ Result<int32_t> read_vocab_size(const ModelFile& file) {
   return static_cast<int32_t>(rows);
 }
 
-/// YaRN (Peng et al. 2023, section 3): low frequencies are interpolated by `factor`, high ones
-/// kept, with a linear ramp between the dimensions that turn 32 times and once in the original
-/// context.
-void apply_yarn(RopeConfig& rope, double base, double factor, double original_context) {
-  constexpr double kBetaFast = 32.0;
-  constexpr double kBetaSlow = 1.0;
-  const double dim = rope.rotary_dim;
-  const auto dimension_of = [&](double rotations) {
-    return dim * std::log(original_context / (rotations * 2.0 * std::numbers::pi)) /
-           (2.0 * std::log(base));
-  };
-  const double low = std::max(0.0, std::floor(dimension_of(kBetaFast)));
-  const double high = std::min(dim - 1.0, std::ceil(dimension_of(kBetaSlow)));
-  for (size_t i = 0; i < rope.inverse_frequency.size(); ++i) {
-    const double ramp =
-        std::clamp((static_cast<double>(i) - low) / std::max(0.001, high - low), 0.0, 1.0);
-    const double kept = rope.inverse_frequency[i];
-    rope.inverse_frequency[i] = kept / factor * ramp + kept * (1.0 - ramp);
+/// Sizes of the experts where the architecture has them; a file with experts of one that has none
+/// is another model than it says.
+Status read_experts(const KeyReader& keys, const std::string& source, Experts support,
+                    ModelConfig& config) {
+  HEARTH_ASSIGN_OR_RETURN(const uint32_t count,
+                          keys.metadata().u32_or(keys.key("expert_count"), 0));
+  if (support == Experts::kNone && count != 0) {
+    return fail(ErrorCode::kUnsupported,
+                fmt::format("{}: {} is {}; this architecture has no experts", source,
+                            keys.key("expert_count"), count),
+                keys.key("expert_count"));
   }
-}
-
-/// llama3's long context: a tensor of factors that divide the inverse frequencies.
-Status apply_factors(const ModelFile& file, RopeConfig& rope) {
-  const TensorInfo* factors = file.find_tensor("rope_freqs.weight");
-  if (factors == nullptr) return {};
-  const size_t pairs = rope.inverse_frequency.size();
-  if (factors->dtype != DType::kF32 || factors->bytes != pairs * sizeof(float)) {
-    return fail(ErrorCode::kMalformed,
-                fmt::format("{}: rope_freqs.weight has {} bytes of {}, expected {} f32 values",
-                            file.path().filename().string(), factors->bytes,
-                            dtype_info(factors->dtype).name, pairs),
-                "rope_freqs.weight");
-  }
-  for (size_t i = 0; i < pairs; ++i) {
-    float factor;
-    std::memcpy(&factor, factors->data + i * sizeof(float), sizeof(float));
-    if (!(factor > 0.0F) || !std::isfinite(factor)) {
-      return fail(ErrorCode::kMalformed,
-                  fmt::format("{}: rope_freqs.weight[{}] is {}, expected a positive number",
-                              file.path().filename().string(), i, factor),
-                  "rope_freqs.weight");
-    }
-    rope.inverse_frequency[i] /= static_cast<double>(factor);
-  }
+  if (support == Experts::kNone || (support == Experts::kOptional && count == 0)) return {};
+  ExpertConfig& experts = config.experts;
+  HEARTH_ASSIGN_OR_RETURN(experts.count, keys.size("expert_count", kernels::kMaxExperts));
+  HEARTH_ASSIGN_OR_RETURN(experts.used, keys.size("expert_used_count", count));
+  HEARTH_ASSIGN_OR_RETURN(experts.ffn_size,
+                          keys.size_or("expert_feed_forward_length",
+                                       static_cast<uint32_t>(config.ffn_size), kMaxWidth));
   return {};
 }
 
-Status apply_scaling(const KeyReader& keys, const ModelConfig& config, double base,
-                     RopeConfig& rope) {
-  // Files of 2023 write the linear factor as rope.scale_linear and no type.
-  HEARTH_ASSIGN_OR_RETURN(const float old_linear, keys.positive_f32_or("rope.scale_linear", 1.0F));
-  HEARTH_ASSIGN_OR_RETURN(const std::string_view type,
-                          keys.metadata().string_or(keys.key("rope.scaling.type"),
-                                                    old_linear == 1.0F ? "none" : "linear"));
-  HEARTH_ASSIGN_OR_RETURN(const float factor,
-                          keys.positive_f32_or("rope.scaling.factor", old_linear));
-  if (type == "none") return {};
-  if (type == "linear") {
-    for (double& f : rope.inverse_frequency) f /= static_cast<double>(factor);
-    return {};
-  }
-  if (type == "yarn") {
-    HEARTH_ASSIGN_OR_RETURN(
-        const int32_t original,
-        keys.size_or("rope.scaling.original_context_length",
-                     static_cast<uint32_t>(config.context_length), kMaxContext));
-    HEARTH_ASSIGN_OR_RETURN(const float attn_factor,
-                            keys.positive_f32_or("rope.scaling.attn_factor", 1.0F));
-    apply_yarn(rope, base, static_cast<double>(factor), original);
-    if (factor > 1.0F)
-      rope.magnitude = static_cast<float>(0.1 * std::log(static_cast<double>(factor)) + 1.0);
-    rope.magnitude *= attn_factor;
-    return {};
-  }
-  return keys.bad("rope.scaling.type", quote_foreign(type), "none, linear or yarn");
+Result<NormConfig> read_norm(const KeyReader& keys, NormKind kind) {
+  NormConfig norm{.kind = kind};
+  const bool rms = kind == NormKind::kRms;
+  HEARTH_ASSIGN_OR_RETURN(norm.eps, keys.positive_or(rms ? "attention.layer_norm_rms_epsilon"
+                                                         : "attention.layer_norm_epsilon",
+                                                     1e-5F));
+  norm.bias = rms ? Presence::kAbsent : Presence::kRequired;
+  return norm;
 }
 
 }  // namespace
 
-Result<ModelConfig> read_common_config(const ModelFile& file) {
+Result<ModelConfig> read_common_config(const ModelFile& file, NormKind norm, Experts experts) {
   ModelConfig config;
   HEARTH_ASSIGN_OR_RETURN(const std::string_view architecture,
                           file.metadata().string("general.architecture"));
@@ -216,47 +118,48 @@ Result<ModelConfig> read_common_config(const ModelFile& file) {
   HEARTH_ASSIGN_OR_RETURN(config.ffn_size, keys.size("feed_forward_length", kMaxWidth));
   HEARTH_ASSIGN_OR_RETURN(config.context_length, keys.size("context_length", kMaxContext));
   HEARTH_RETURN_IF_ERROR(read_heads(keys, config));
-  HEARTH_ASSIGN_OR_RETURN(config.rms_norm_eps,
-                          keys.positive_f32_or("attention.layer_norm_rms_epsilon", 1e-5F));
+  config.attention_scale = 1.0F / std::sqrt(static_cast<float>(config.head_dim));
+  HEARTH_ASSIGN_OR_RETURN(config.norm, read_norm(keys, norm));
   HEARTH_ASSIGN_OR_RETURN(const uint32_t window,
                           file.metadata().u32_or(keys.key("attention.sliding_window"), 0));
-  config.sliding_window = static_cast<int32_t>(std::min<uint32_t>(window, kMaxContext));
-  HEARTH_ASSIGN_OR_RETURN(const uint32_t experts,
-                          file.metadata().u32_or(keys.key("expert_count"), 0));
-  if (experts != 0) {
-    return fail(ErrorCode::kUnsupported,
-                fmt::format("{}: {} is {}; mixtures of experts are not supported",
-                            file.path().filename().string(), keys.key("expert_count"), experts),
-                keys.key("expert_count"));
-  }
+  config.layers.assign(static_cast<size_t>(config.num_layers),
+                       {.window = static_cast<int32_t>(std::min<uint32_t>(window, kMaxContext))});
+  HEARTH_RETURN_IF_ERROR(read_experts(keys, file.path().filename().string(), experts, config));
   HEARTH_ASSIGN_OR_RETURN(config.vocab_size, read_vocab_size(file));
   return config;
 }
 
-Result<RopeConfig> read_rope(const ModelFile& file, const ModelConfig& config,
-                             kernels::RopeStyle style) {
-  const KeyReader keys(file, config.architecture);
-  RopeConfig rope;
-  // Safetensors folders keep the halves where GGUF files have interleaved pairs.
-  HEARTH_ASSIGN_OR_RETURN(const bool halves, file.metadata().bool_or("hearth.rope.halves", false));
-  rope.style = halves ? kernels::RopeStyle::kHalves : style;
+Status read_window_pattern(const KeyReader& keys, int32_t period, ModelConfig& config) {
   HEARTH_ASSIGN_OR_RETURN(
-      rope.rotary_dim,
-      keys.size_or("rope.dimension_count", static_cast<uint32_t>(config.head_dim), kMaxHeadDim));
-  if (rope.rotary_dim % 2 != 0 || rope.rotary_dim > config.head_dim) {
-    return keys.bad("rope.dimension_count", rope.rotary_dim,
-                    fmt::format("an even number up to the head size {}", config.head_dim));
+      const std::vector<bool> local,
+      keys.pattern_or("attention.sliding_window_pattern", period, config.num_layers));
+  for (size_t i = 0; i < local.size(); ++i)
+    if (!local[i]) config.layers[i].window = 0;
+  return {};
+}
+
+Status read_learned_positions(const ModelFile& file, ModelConfig& config) {
+  const std::string name = "position_embd.weight";
+  const std::string source = file.path().filename().string();
+  const TensorInfo* table = file.find_tensor(name);
+  if (table == nullptr)
+    return fail(ErrorCode::kMalformed, fmt::format("{}: has no tensor {}", source, name), name);
+  if (table->dims[1] > kMaxContext) {
+    return fail(ErrorCode::kMalformed,
+                fmt::format("{}: {} has {} rows, expected at most {}", source, name, table->dims[1],
+                            kMaxContext),
+                name);
   }
-  HEARTH_ASSIGN_OR_RETURN(const float base, keys.positive_f32_or("rope.freq_base", 10000.0F));
-  if (base <= 1.0F) return keys.bad("rope.freq_base", base, "a number above 1");
-  const int32_t pairs = rope.rotary_dim / 2;
-  for (int32_t i = 0; i < pairs; ++i) {
-    rope.inverse_frequency.push_back(
-        std::pow(static_cast<double>(base), -2.0 * i / rope.rotary_dim));
+  config.learned_positions = static_cast<int32_t>(table->dims[1]);
+  for (LayerConfig& layer : config.layers) layer.rope = kNoRope;
+  if (config.context_length > config.learned_positions) {
+    return fail(
+        ErrorCode::kMalformed,
+        fmt::format("{}: {}.context_length is {}, expected at most the {} rows of {}", source,
+                    config.architecture, config.context_length, config.learned_positions, name),
+        config.architecture + ".context_length");
   }
-  HEARTH_RETURN_IF_ERROR(apply_scaling(keys, config, base, rope));
-  HEARTH_RETURN_IF_ERROR(apply_factors(file, rope));
-  return rope;
+  return {};
 }
 
 }  // namespace hearth

@@ -2,22 +2,27 @@
 // The part of a description that most decoder-only architectures share: "<arch>.block_count" and
 // its like, checked against each other.
 
-#include <string>
-
 #include "base/result.h"
 #include "engine/gguf/model_file.h"
+#include "engine/model/key_reader.h"
 #include "engine/model/model_config.h"
 
 namespace hearth {
 
-/// Sizes, norm epsilon, window and context from the keys "<general.architecture>.*". RoPE comes
-/// from read_rope(), whose style the architecture knows.
-Result<ModelConfig> read_common_config(const ModelFile& file);
+/// Whether files of an architecture have experts: "<arch>.expert_count".
+enum class Experts { kNone, kOptional, kRequired };
 
-/// RoPE of `config` from "<architecture>.rope.*" and the tensor rope_freqs.weight:
-/// base frequency, dimension count, scaling none, linear or yarn (Peng et al. 2023), llama3
-/// factors.
-Result<RopeConfig> read_rope(const ModelFile& file, const ModelConfig& config,
-                             kernels::RopeStyle style);
+/// Sizes, norm, window (of all layers), experts and context from "<general.architecture>.*"; the
+/// rest as Llama has it. RoPE comes from engine/model/rope_reader.h, whose style the architecture
+/// knows.
+Result<ModelConfig> read_common_config(const ModelFile& file, NormKind norm = NormKind::kRms,
+                                       Experts experts = Experts::kNone);
+
+/// Takes the window from the layers that see all: every `period`-th, unless
+/// "<arch>.attention.sliding_window_pattern" says otherwise.
+Status read_window_pattern(const KeyReader& keys, int32_t period, ModelConfig& config);
+
+/// The number of learned positions: the rows of position_embd.
+Status read_learned_positions(const ModelFile& file, ModelConfig& config);
 
 }  // namespace hearth

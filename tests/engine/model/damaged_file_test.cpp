@@ -152,7 +152,7 @@ void use(const Tokenizer& tokenizer) {
 }
 
 void use(const Model& model, size_t& sum) {
-  touch(model.output_norm(), sizeof(float), sum);
+  touch(model.output_norm().weight, sizeof(float), sum);
   const auto touch_matrix = [&](const LinearWeights& linear) {
     touch(linear.weight.data, linear.weight.row_bytes * static_cast<size_t>(linear.weight.rows),
           sum);

@@ -78,10 +78,10 @@ TEST_CASE("every synthetic architecture loads with its parts") {
     REQUIRE_MESSAGE(model.has_value(), (model.has_value() ? "" : model.error().message));
     const LayerWeights& layer = (*model)->layers().front();
     CHECK((layer.q.bias != nullptr) == (std::string_view(arch) == "qwen2"));
-    CHECK((layer.q_norm != nullptr) == (std::string_view(arch) == "qwen3"));
-    CHECK((*model)->config().rope.style == (std::string_view(arch).starts_with("qwen")
-                                                ? kernels::RopeStyle::kHalves
-                                                : kernels::RopeStyle::kInterleaved));
+    CHECK(layer.q_norm.present() == (std::string_view(arch) == "qwen3"));
+    CHECK((*model)->config().ropes.front().style == (std::string_view(arch).starts_with("qwen")
+                                                         ? kernels::RopeStyle::kHalves
+                                                         : kernels::RopeStyle::kInterleaved));
   }
 }
 
@@ -96,7 +96,8 @@ TEST_CASE("an unknown architecture is refused with the list of known ones") {
   const Error error = load_error({.architecture = "mamba"});
   CHECK(error.code == ErrorCode::kUnsupported);
   CHECK(error.message.find("'mamba'") != std::string::npos);
-  CHECK(error.message.find("llama, qwen2, qwen3") != std::string::npos);
+  for (const Architecture& architecture : architectures())
+    CHECK(error.message.find(architecture.name) != std::string::npos);
 }
 
 TEST_CASE("files that lie about their shapes are refused by field") {
@@ -110,11 +111,14 @@ TEST_CASE("files that lie about their shapes are refused by field") {
   CHECK(load_error({.extra = [](GgufWriter& w) {
           w.add_u32("llama.rope.dimension_count", 7);
         }}).param == "llama.rope.dimension_count");
-  CHECK(load_error({.extra = [](GgufWriter& w) { w.add_u32("llama.expert_count", 8); }}).code ==
-        ErrorCode::kUnsupported);
+  CHECK(load_error({.architecture = "qwen2",
+                    .extra = [](GgufWriter& w) { w.add_u32("qwen2.expert_count", 8); }})
+            .code == ErrorCode::kUnsupported);
+  CHECK(load_error({.extra = [](GgufWriter& w) { w.add_u32("llama.expert_count", 8); }}).param ==
+        "llama.expert_used_count");
   CHECK(load_error({.extra = [](GgufWriter& w) {
           w.add_string("llama.rope.scaling.type", "strange");
-        }}).message.find("none, linear or yarn") != std::string::npos);
+        }}).message.find("none, linear, yarn or longrope") != std::string::npos);
 }
 
 TEST_CASE("a vocabulary larger than the embedding table is refused") {
@@ -134,7 +138,7 @@ TEST_CASE("linear scaling divides all frequencies, YaRN the low ones only") {
     };
     const auto model = Model::load(write(spec, "rope.gguf"));
     REQUIRE(model.has_value());
-    return (*model)->config().rope;
+    return (*model)->config().ropes.front();
   };
   const RopeConfig linear = frequencies("linear");
   const RopeConfig yarn = frequencies("yarn");

@@ -1,0 +1,74 @@
+#include "engine/forward/workspace.h"
+
+#include <algorithm>
+
+namespace hearth {
+namespace {
+
+ExpertWorkspace lay_out_experts(Arena& arena, const ModelConfig& c, size_t rows) {
+  const ExpertConfig& e = c.experts;
+  const auto count = static_cast<size_t>(e.count);
+  const size_t slots = rows * static_cast<size_t>(e.used);
+  const auto ffn = static_cast<size_t>(e.ffn_size);
+  ExpertWorkspace w;
+  w.logits = arena.take<float>(rows * count);
+  w.chosen = arena.take<int32_t>(slots);
+  w.weight = arena.take<float>(slots);
+  w.begin = arena.take<int32_t>(count + 1);
+  w.source = arena.take<int32_t>(slots);
+  w.slot = arena.take<int32_t>(slots);
+  w.x = arena.take<float>(slots * static_cast<size_t>(c.hidden_size));
+  w.gate = arena.take<float>(slots * ffn);
+  w.up = arena.take<float>(slots * ffn);
+  return w;
+}
+
+/// Values of the largest input of a matmul: rows of the stream, heads or a feed-forward block; rows
+/// of logits, which may be all of a batch; slots of experts.
+size_t largest_input(const ModelConfig& c, const ForwardLimits& limits, size_t ffn) {
+  const auto rows = static_cast<size_t>(std::max(limits.rows, limits.logit_rows));
+  const auto hidden = static_cast<size_t>(c.hidden_size);
+  const size_t dense = rows * std::max({hidden, static_cast<size_t>(c.q_size()), ffn});
+  const size_t slots = static_cast<size_t>(limits.rows) * static_cast<size_t>(c.experts.used);
+  return std::max(dense, slots * std::max(hidden, static_cast<size_t>(c.experts.ffn_size)));
+}
+
+}  // namespace
+
+bool has_branch(const ModelConfig& config) {
+  return config.residual_scale != 1.0F || !config.norms.post_attention.empty() ||
+         !config.norms.post_ffn.empty();
+}
+
+Workspace lay_out_workspace(Arena& arena, const ModelConfig& c, const ForwardLimits& limits) {
+  const auto rows = static_cast<size_t>(limits.rows);
+  const auto logit_rows = static_cast<size_t>(limits.logit_rows);
+  const auto hidden = static_cast<size_t>(c.hidden_size);
+  const auto q_size = static_cast<size_t>(c.q_size());
+  const auto kv_size = static_cast<size_t>(c.kv_size());
+  const bool has_experts = c.experts.count > 0;
+  const auto ffn = static_cast<size_t>(has_experts ? c.experts.shared_ffn_size : c.ffn_size);
+  const size_t q8_values = largest_input(c, limits, ffn);
+  Workspace w;
+  w.x = arena.take<float>(rows * hidden);
+  w.normed = arena.take<float>(rows * hidden);
+  if (c.parallel_residual) w.ffn_normed = arena.take<float>(rows * hidden);
+  if (has_branch(c)) w.branch = arena.take<float>(rows * hidden);
+  w.q = arena.take<float>(rows * q_size);
+  w.k = arena.take<float>(rows * kv_size);
+  w.v = arena.take<float>(rows * kv_size);
+  w.attention = arena.take<float>(rows * q_size);
+  w.gate = arena.take<float>(rows * ffn);
+  w.up = arena.take<float>(rows * ffn);
+  for (const RopeConfig& rope : c.ropes)
+    w.rope_tables.push_back(arena.take<float>(rows * static_cast<size_t>(rope.rotary_dim)));
+  if (has_experts) w.experts = lay_out_experts(arena, c, rows);
+  w.q8.q = arena.take<int8_t>(q8_values);
+  w.q8.scale = arena.take<float>(q8_values / 32 + 1);
+  w.q8.sum16 = arena.take<int16_t>(q8_values / 16 + 1);
+  w.logit_input = arena.take<float>(logit_rows * hidden);
+  w.logits = arena.take<float>(logit_rows * static_cast<size_t>(c.vocab_size));
+  return w;
+}
+
+}  // namespace hearth
