@@ -1,6 +1,5 @@
 #include "kernels/matmul/matmul.h"
 #include "kernels/matmul/simd_matmul.h"
-#include "kernels/matmul/unpack_avx512.h"
 
 namespace hearth::kernels {
 namespace {
@@ -10,9 +9,10 @@ struct Avx512 {
   using I = __m512i;
   static constexpr int kLanes = 16;
   static constexpr bool kSignedWide = false;  // vpdpbusd takes unsigned weights of 8 bits
-  // 8 sums and 8 dot products (and 8 of the second halves) leave registers for the weights; 8
-  // independent chains cover vpdpbusd's latency.
-  static constexpr int kTileRows = 8;
+  // 12 sums, 12 dot products, 2 weights and a value of x fill 27 of 32 registers; each value of x
+  // is loaded for two dot products, each weight for six, so that the loads are not the limit.
+  static constexpr int kPanels = 2;
+  static constexpr int kTileRows = 6;
   // 2 * 4 * 3 accumulators, 4 weights and one vector of x fill 29 of 32 registers.
   static constexpr int kFloatTileWeights = 4;
   static constexpr int kFloatTileRows = 3;
@@ -30,13 +30,6 @@ struct Avx512 {
   HEARTH_HOST_DEVICE static I zero_int() { return _mm512_setzero_si512(); }
   HEARTH_HOST_DEVICE static I load_int(const void* p) { return _mm512_loadu_si512(p); }
   HEARTH_HOST_DEVICE static void store_int(void* p, I v) { _mm512_storeu_si512(p, v); }
-  HEARTH_HOST_DEVICE static void store64(uint8_t* p, __m256i first, __m256i second) {
-    store_int(p, _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1));
-  }
-  template <typename Block>
-  HEARTH_HOST_DEVICE static void unpack_full(const Block* blocks, simd::Chunk& chunk) {
-    simd::unpack_full_avx512(blocks, chunk);
-  }
   HEARTH_HOST_DEVICE static I set1(int32_t v) { return _mm512_set1_epi32(v); }
   HEARTH_HOST_DEVICE static I add_int(I a, I b) { return _mm512_add_epi32(a, b); }
 
@@ -68,57 +61,61 @@ struct Avx512 {
     return _mm512_dpbusd_epi32(acc, weights, x);
   }
 
-  /// Adjacent lanes of a and b added: per 128 bits a0+a1, a2+a3, b0+b1, b2+b3.
-  HEARTH_HOST_DEVICE static I add_pairs(I a, I b) {
-    const F even = _mm512_shuffle_ps(as_float(a), as_float(b), 0x88);
-    const F odd = _mm512_shuffle_ps(as_float(a), as_float(b), 0xDD);
-    return _mm512_add_epi32(_mm512_castps_si512(even), _mm512_castps_si512(odd));
+  HEARTH_HOST_DEVICE static I set_bytes(int v) { return _mm512_set1_epi8(static_cast<char>(v)); }
+  HEARTH_HOST_DEVICE static I repeat128(__m128i v) { return _mm512_broadcast_i32x4(v); }
+  HEARTH_HOST_DEVICE static I and_bits(I a, I b) { return _mm512_and_si512(a, b); }
+  HEARTH_HOST_DEVICE static I or_bits(I a, I b) { return _mm512_or_si512(a, b); }
+  HEARTH_HOST_DEVICE static I xor_bits(I a, I b) { return _mm512_xor_si512(a, b); }
+  HEARTH_HOST_DEVICE static I sub_bytes(I a, I b) { return _mm512_sub_epi8(a, b); }
+  template <int kBits>
+  HEARTH_HOST_DEVICE static I shift_right16(I v) {
+    return kBits == 0 ? v : _mm512_srli_epi16(v, kBits);
   }
+  template <int kBits>
+  HEARTH_HOST_DEVICE static I shift_left16(I v) {
+    return _mm512_slli_epi16(v, kBits);
+  }
+  template <int kBits>
+  HEARTH_HOST_DEVICE static I shift_right32(I v) {
+    return kBits == 0 ? v : _mm512_srli_epi32(v, kBits);
+  }
+  template <int kBits>
+  HEARTH_HOST_DEVICE static I shift_left32(I v) {
+    return kBits == 0 ? v : _mm512_slli_epi32(v, kBits);
+  }
+  template <int kBits>
+  HEARTH_HOST_DEVICE static I shift_right_signed32(I v) {
+    return _mm512_srai_epi32(v, kBits);
+  }
+  /// Within 128-bit lanes.
+  HEARTH_HOST_DEVICE static I shuffle_bytes(I v, I index) { return _mm512_shuffle_epi8(v, index); }
+  HEARTH_HOST_DEVICE static I unpack_low32(I a, I b) { return _mm512_unpacklo_epi32(a, b); }
+  HEARTH_HOST_DEVICE static I unpack_high32(I a, I b) { return _mm512_unpackhi_epi32(a, b); }
+  HEARTH_HOST_DEVICE static I unpack_low64(I a, I b) { return _mm512_unpacklo_epi64(a, b); }
+  HEARTH_HOST_DEVICE static I unpack_high64(I a, I b) { return _mm512_unpackhi_epi64(a, b); }
 
-  /// Dot products of 16 groups of 32: dot[h][g] is half h of group g.
-  template <bool kSigned>
-  HEARTH_HOST_DEVICE static void group_dots(const uint8_t* w, const int8_t* x, I* dot) {
-    const auto two_groups = [&](int i) {
-      return dot_bytes<kSigned>(zero_int(), load_int(w + 64 * i), load_int(x + 64 * i));
+  /// 16 bytes at row(0), row(1), … in the 128-bit lanes.
+  template <typename Row>
+  HEARTH_HOST_DEVICE static I load_quads(const Row& row) {
+    const auto quad = [&](size_t lane) HEARTH_INLINE_LAMBDA {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(row(lane)));
     };
-    // 128-bit lane L of vector i is half L % 2 of group 2 i + L / 2. Two rounds of pairwise sums
-    // leave one number for each: lane L holds vectors 0 to 3 (4 to 7) in order.
-    const I first =
-        add_pairs(add_pairs(two_groups(0), two_groups(1)), add_pairs(two_groups(2), two_groups(3)));
-    const I second =
-        add_pairs(add_pairs(two_groups(4), two_groups(5)), add_pairs(two_groups(6), two_groups(7)));
-    const I half0 = _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 16, 24, 17, 25, 18, 26, 19, 27);
-    const I half1 = _mm512_add_epi32(half0, _mm512_set1_epi32(4));
-    dot[0] = _mm512_permutex2var_epi32(first, half0, second);
-    dot[1] = _mm512_permutex2var_epi32(first, half1, second);
+    I v = _mm512_broadcast_i32x4(quad(0));
+    v = _mm512_mask_broadcast_i32x4(v, 0x00F0, quad(1));
+    v = _mm512_mask_broadcast_i32x4(v, 0x0F00, quad(2));
+    return _mm512_mask_broadcast_i32x4(v, 0xF000, quad(3));
+  }
+  /// 16 added to the bytes whose bit of `bits` that `select` names is set.
+  HEARTH_HOST_DEVICE static I add16_where(I codes, I bits, I select) {
+    return _mm512_mask_add_epi8(codes, _mm512_test_epi8_mask(bits, select), codes, set_bytes(16));
   }
 
-  /// v[i] lane j <-> v[j] lane i.
-  HEARTH_HOST_DEVICE static void transpose(I (&v)[16]) {
-    I t[16];
-    for (int i = 0; i < 16; i += 2) {
-      t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
-      t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
-    }
-    // v[4 i + j], 128-bit lane L: rows 4 i … 4 i + 3 of column 4 L + j.
-    for (int i = 0; i < 16; i += 4) {
-      v[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-      v[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-      v[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-      v[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-    }
-    for (int j = 0; j < 4; ++j) {
-      const I low0 = _mm512_shuffle_i32x4(v[j], v[j + 4], 0x88);   // columns j, 8 + j
-      const I high0 = _mm512_shuffle_i32x4(v[j], v[j + 4], 0xDD);  // columns 4 + j, 12 + j
-      const I low1 = _mm512_shuffle_i32x4(v[j + 8], v[j + 12], 0x88);
-      const I high1 = _mm512_shuffle_i32x4(v[j + 8], v[j + 12], 0xDD);
-      t[j] = _mm512_shuffle_i32x4(low0, low1, 0x88);
-      t[j + 8] = _mm512_shuffle_i32x4(low0, low1, 0xDD);
-      t[j + 4] = _mm512_shuffle_i32x4(high0, high1, 0x88);
-      t[j + 12] = _mm512_shuffle_i32x4(high0, high1, 0xDD);
-    }
-    for (int i = 0; i < 16; ++i) v[i] = t[i];
+  /// The lower and the upper half of each word, widened from f16.
+  HEARTH_HOST_DEVICE static F f16_low(I words) {
+    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(words));
   }
+  HEARTH_HOST_DEVICE static F f16_high(I words) { return f16_low(shift_right32<16>(words)); }
+  HEARTH_HOST_DEVICE static F negate(F v) { return _mm512_xor_ps(v, set1(-0.0F)); }
 };
 
 }  // namespace

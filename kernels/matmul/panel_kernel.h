@@ -1,177 +1,267 @@
 #pragma once
-// The quantized matmul for several rows (see quantized_kernel.h): panels of unpacked weights.
+// The quantized matmul: weights unpacked into panels in L1, a chunk of 16 groups at a time, and
+// multiplied with all rows of x before going on.
 
+#include "kernels/matmul/panel_scales.h"
 #include "kernels/matmul/quantized_kernel.h"
 
 namespace hearth::kernels::simd {
 
-/// One chunk of kLanes weight rows, lanes being rows: 8 KiB of codes for 16 lanes.
-template <typename Isa>
-struct alignas(64) Panel {
-  uint8_t q[kChunkValues / 4][Isa::kLanes][4];  // four consecutive values of each row
-  float scale[2][kChunkGroups][Isa::kLanes];
-  float min[2][kChunkGroups][Isa::kLanes];
-};
-
-/// Transposes kLanes rows of `words` 32-bit words; row i begins at `first + i * stride` bytes.
-template <typename Isa>
-HEARTH_HOST_DEVICE void transpose_words(const void* first, size_t stride, int words, void* out) {
-  for (int w = 0; w < words; w += Isa::kLanes) {
-    typename Isa::I v[Isa::kLanes];
-    for (int i = 0; i < Isa::kLanes; ++i)
-      v[i] = Isa::load_int(static_cast<const uint8_t*>(first) + i * stride + w * 4);
-    Isa::transpose(v);
-    for (int i = 0; i < Isa::kLanes; ++i)
-      Isa::store_int(static_cast<uint8_t*>(out) + (w + i) * Isa::kLanes * 4, v[i]);
+/// Asks for the lines of a range, a few at a time: weights come from memory in file order, long
+/// before they are needed, whatever the order in which the rows of a tile are read.
+class LinePrefetch {
+ public:
+  HEARTH_HOST_DEVICE void set(const uint8_t* begin, const uint8_t* end) {
+    next_ = begin;
+    end_ = end;
   }
-}
-
-/// Fills a panel from `tile` weight rows (the last stands in for missing ones), `groups` groups
-/// from group `g0` on.
-template <typename Block, typename Isa>
-void fill_panel(const QuantizedTask& task, int64_t o, int tile, int64_t g0, int groups,
-                Chunk* chunks, Panel<Isa>& panel) {
-  constexpr Form kF = kForm<Block>;
-  for (int i = 0; i < Isa::kLanes; ++i) {
-    const int64_t row = o + (i < tile ? i : tile - 1);
-    const auto* blocks =
-        reinterpret_cast<const Block*>(task.weight + static_cast<size_t>(row) * task.row_bytes) +
-        g0 / (kBlockSize<Block> / 32);
-    if (groups == kChunkGroups) {
-      unpack_chunk<Isa>(blocks, kChunkGroups, chunks[i]);
-    } else {
-      unpack_chunk<Isa>(blocks, groups, chunks[i]);
+  HEARTH_HOST_DEVICE void lines(int count) {
+    for (int i = 0; i < count; ++i) {
+      if (next_ >= end_) return;
+      _mm_prefetch(reinterpret_cast<const char*>(next_), _MM_HINT_T1);
+      next_ += 64;
     }
   }
-  transpose_words<Isa>(chunks[0].q, sizeof(Chunk), kChunkValues / 4, panel.q);
-  for (int h = 0; h < kF.halves; ++h) {
-    transpose_words<Isa>(chunks[0].scale[h], sizeof(Chunk), kChunkGroups, panel.scale[h]);
-    if constexpr (kF.has_min)
-      transpose_words<Isa>(chunks[0].min[h], sizeof(Chunk), kChunkGroups, panel.min[h]);
+
+ private:
+  const uint8_t* next_ = nullptr;
+  const uint8_t* end_ = nullptr;
+};
+
+/// kPanels * kLanes rows of weights; the outputs of a panel are its lanes [first, end).
+struct TilePanel {
+  const uint8_t* weight;
+  size_t stride;
+  int64_t row;  // of lane 0
+  int first;
+  int end;
+};
+
+/// Fills a panel with `groups` groups of its rows, which begin at `rows`.
+template <typename Block, typename Isa>
+HEARTH_HOST_DEVICE void fill_panel(BlockRows<Block> rows, int groups, Panel<Isa>& panel,
+                                   LinePrefetch& prefetch, int lines) {
+  constexpr int kBlockGroups = kBlockSize<Block> / 32;
+  constexpr int kStep = kStepGroups<Block>;
+  for (int g = 0; g < groups; g += kBlockGroups) {
+    prefetch.lines(lines);
+    load_scales(rows, panel, g);
+    for (int i = 0; i < kBlockGroups; i += kStep) load_codes(rows, i / kStep, panel, g + i);
+    rows.next_block();
   }
 }
 
-/// A row of x against one chunk: pointers, and what its sums give, per group.
-template <typename Block, typename Isa>
-struct alignas(64) RowChunk {
-  const int8_t* q;
-  const float* scale;
-  int32_t correction[2][kChunkGroups];
-  float sum[2][kChunkGroups];
+/// kRows rows of x against one chunk, side by side: codes, scales, and what their sums give.
+template <typename Block, typename Isa, int kRows>
+struct alignas(64) InputTile {
+  int8_t q[kRows][kChunkValues];
+  float scale[kRows][kChunkGroups];
+  int32_t correction[2][kRows][kChunkGroups];
+  float sum[2][kRows][kChunkGroups];
 
-  HEARTH_HOST_DEVICE void set(const Q8Rows& x, int64_t at, int groups) {
-    q = x.q + at * 32;
-    scale = x.scale + at;
+  /// `at`: the first group, counted over all rows of x.
+  HEARTH_HOST_DEVICE void set(int r, const Q8Rows& x, int64_t at, int groups) {
     alignas(64) int16_t sums[2 * kChunkGroups] = {};
-    memcpy(sums, x.sum16 + at * 2, static_cast<size_t>(groups) * 4);
+    const auto copy = [&](int count) HEARTH_INLINE_LAMBDA {
+      memcpy(q[r], x.q + at * 32, static_cast<size_t>(count) * 32);
+      memcpy(scale[r], x.scale + at, static_cast<size_t>(count) * 4);
+      memcpy(sums, x.sum16 + at * 2, static_cast<size_t>(count) * 4);
+    };
+    if (groups == kChunkGroups) {
+      copy(kChunkGroups);  // of a size that the compiler knows: a few vectors
+    } else {
+      copy(groups);
+    }
     for (int g = 0; g < kChunkGroups; g += Isa::kLanes) {
       const SumTerms<Block, Isa> terms(Isa::load_int(sums + 2 * g));
       for (int h = 0; h < kForm<Block>.halves; ++h) {
         if constexpr (kOffset<Block, Isa> != 0)
-          Isa::store_int(correction[h] + g, terms.correction[h]);
-        if constexpr (kForm<Block>.has_min) Isa::store(sum[h] + g, terms.sum[h]);
+          Isa::store_int(correction[h][r] + g, terms.correction[h]);
+        if constexpr (kForm<Block>.has_min) Isa::store(sum[h][r] + g, terms.sum[h]);
       }
     }
   }
 };
 
-/// acc[r] (lanes: weight rows) += one chunk's terms, for kRows rows of x.
+/// sum[r][p] (lanes: weight rows) += the term of group g, for kRows rows of x and all panels.
 template <typename Block, typename Isa, int kRows>
-HEARTH_HOST_DEVICE void multiply_chunk(const Panel<Isa>& panel, const RowChunk<Block, Isa>* rows,
-                                       int groups, float* acc) {
+HEARTH_HOST_DEVICE void multiply_group(const Panel<Isa>* panels,
+                                       const InputTile<Block, Isa, kRows>& x, int g,
+                                       typename Isa::F (&sum)[kRows][Isa::kPanels]) {
+  using F = typename Isa::F;
+  using I = typename Isa::I;
   constexpr Form kF = kForm<Block>;
   constexpr bool kSigned = kF.wide && Isa::kSignedWide;
   constexpr int kSteps = 8 / kF.halves;  // dot products of 4 values in a half, or in the group
-  typename Isa::F sum[kRows];
-  for (int r = 0; r < kRows; ++r) sum[r] = Isa::load(acc + r * Isa::kLanes);
-  for (int g = 0; g < groups; ++g) {
-    typename Isa::I dot[kRows][2];
-    for (int h = 0; h < kF.halves; ++h) {
-      for (int r = 0; r < kRows; ++r)
-        dot[r][h] =
-            kOffset<Block, Isa> != 0 ? Isa::set1(rows[r].correction[h][g]) : Isa::zero_int();
-      for (int s = h * kSteps; s < (h + 1) * kSteps; ++s) {
-        const typename Isa::I w = Isa::load_int(panel.q[8 * g + s]);
-        for (int r = 0; r < kRows; ++r) {
-          int32_t four;
-          memcpy(&four, rows[r].q + 32 * g + 4 * s, sizeof(four));
-          dot[r][h] = Isa::template dot_bytes<kSigned>(dot[r][h], w, Isa::set1(four));
-        }
+  constexpr int kP = Isa::kPanels;
+  I dot[kRows][kP][2];
+  for (int h = 0; h < kF.halves; ++h) {
+    for (int r = 0; r < kRows; ++r)
+      for (int p = 0; p < kP; ++p)
+        dot[r][p][h] =
+            kOffset<Block, Isa> != 0 ? Isa::set1(x.correction[h][r][g]) : Isa::zero_int();
+    for (int s = h * kSteps; s < (h + 1) * kSteps; ++s) {
+      I w[kP];
+      for (int p = 0; p < kP; ++p) w[p] = Isa::load_int(panels[p].q[8 * g + s]);
+      for (int r = 0; r < kRows; ++r) {
+        int32_t four;
+        memcpy(&four, x.q[r] + 32 * g + 4 * s, sizeof(four));
+        const I values = Isa::set1(four);
+        for (int p = 0; p < kP; ++p)
+          dot[r][p][h] = Isa::template dot_bytes<kSigned>(dot[r][p][h], w[p], values);
       }
     }
-    typename Isa::F scale[2];
-    typename Isa::F min[2];
+  }
+  for (int p = 0; p < kP; ++p) {
+    F scale[2];
+    F min[2];
     for (int h = 0; h < kF.halves; ++h) {
-      scale[h] = Isa::load(panel.scale[h][g]);
-      if constexpr (kF.has_min) min[h] = Isa::load(panel.min[h][g]);
+      scale[h] = Isa::load(panels[p].scale[h][g]);
+      if constexpr (kF.has_min) min[h] = Isa::load(panels[p].min[h][g]);
     }
     for (int r = 0; r < kRows; ++r) {
-      typename Isa::F sums[2];
+      F sums[2];
       if constexpr (kF.has_min)
-        for (int h = 0; h < kF.halves; ++h) sums[h] = Isa::set1(rows[r].sum[h][g]);
-      sum[r] = Isa::fmadd(term<Block, Isa>(dot[r], scale, min, sums), Isa::set1(rows[r].scale[g]),
-                          sum[r]);
+        for (int h = 0; h < kF.halves; ++h) sums[h] = Isa::set1(x.sum[h][r][g]);
+      sum[r][p] = Isa::fmadd(term<Block, Isa>(dot[r][p], scale, min, sums),
+                             Isa::set1(x.scale[r][g]), sum[r][p]);
     }
   }
-  for (int r = 0; r < kRows; ++r) Isa::store(acc + r * Isa::kLanes, sum[r]);
+}
+
+/// acc[r][p] += one chunk's terms.
+template <typename Block, typename Isa, int kRows>
+HEARTH_HOST_DEVICE void multiply_chunk(const Panel<Isa>* panels,
+                                       const InputTile<Block, Isa, kRows>& x, int groups,
+                                       float (*acc)[Isa::kPanels][Isa::kLanes],
+                                       LinePrefetch& prefetch, int lines) {
+  typename Isa::F sum[kRows][Isa::kPanels];
+  for (int r = 0; r < kRows; ++r)
+    for (int p = 0; p < Isa::kPanels; ++p) sum[r][p] = Isa::load(acc[r][p]);
+  for (int g = 0; g < groups; ++g) {
+    prefetch.lines(lines);
+    multiply_group<Block, Isa, kRows>(panels, x, g, sum);
+  }
+  for (int r = 0; r < kRows; ++r)
+    for (int p = 0; p < Isa::kPanels; ++p) Isa::store(acc[r][p], sum[r][p]);
 }
 
 /// Rows of x that share one pass over the weights: their accumulators take 256 * 2 * 64 bytes.
 inline constexpr int kPassRows = 256;
-/// Panels filled together: rows of x come from L1 for the second one.
-inline constexpr int kPanels = 2;
 
 template <typename Isa>
 struct PanelScratch {
-  Chunk chunks[Isa::kLanes];
-  Panel<Isa> panels[kPanels];
-  alignas(64) float acc[kPanels][kPassRows][Isa::kLanes];
+  Panel<Isa> panels[Isa::kPanels];
+  alignas(64) float acc[kPassRows][Isa::kPanels][Isa::kLanes];
 };
 
-/// Rows [r, rows) of x times one chunk of the panels: kRows at a time, the rest in halved tiles.
-template <typename Block, typename Isa, int kRows>
-void multiply_panels(const QuantizedTask& task, int64_t r0, int r, int rows, int panels, int64_t g0,
-                     int groups, PanelScratch<Isa>& scratch) {
-  RowChunk<Block, Isa> tile[kRows];
-  for (; r + kRows <= rows; r += kRows) {
-    for (int i = 0; i < kRows; ++i)
-      tile[i].set(*task.x, (r0 + r + i) * (task.cols / 32) + g0, groups);
-    for (int p = 0; p < panels; ++p)
-      multiply_chunk<Block, Isa, kRows>(scratch.panels[p], tile, groups, scratch.acc[p][r]);
+/// Calls f<count>() for a count from 1 to kMost.
+template <int kMost, typename F>
+HEARTH_HOST_DEVICE void dispatch_rows(int count, const F& f) {
+  if constexpr (kMost > 1) {
+    if (count < kMost) return dispatch_rows<kMost - 1>(count, f);
   }
-  if constexpr (kRows > 1) {
-    if (r < rows)
-      multiply_panels<Block, Isa, kRows / 2>(task, r0, r, rows, panels, g0, groups, scratch);
+  f.template operator()<kMost>();
+}
+
+/// A chunk of all panels times `rows` rows of x from row r0 on, in tiles of rows.
+template <typename Block, typename Isa>
+void multiply_tiles(const QuantizedTask& task, int64_t r0, int rows, int64_t g0, int groups,
+                    PanelScratch<Isa>& scratch, LinePrefetch& prefetch, int lines) {
+  for (int r = 0; r < rows;) {
+    dispatch_rows<Isa::kTileRows>(rows - r, [&]<int kRows>() HEARTH_INLINE_LAMBDA {
+      InputTile<Block, Isa, kRows> x;
+      for (int i = 0; i < kRows; ++i)
+        x.set(i, *task.x, (r0 + r + i) * (task.cols / 32) + g0, groups);
+      multiply_chunk<Block, Isa, kRows>(scratch.panels, x, groups, scratch.acc + r, prefetch,
+                                        lines);
+      r += kRows;
+    });
   }
+}
+
+/// How many lines each step of a chunk asks for, so that those of the next tile are spread evenly
+/// over the time of this one. A group costs about as much to unpack as to multiply with three rows.
+struct PrefetchRate {
+  int in_fill;
+  int in_multiply;
+
+  /// `steps`: of a fill and of a multiplication, for each group of a row.
+  PrefetchRate(double lines, double fill_steps, double multiply_steps, int rows) {
+    const double share = 3.0 / (3.0 + rows);
+    in_fill = static_cast<int>(lines * share / fill_steps) + 1;
+    in_multiply = static_cast<int>(lines * (1.0 - share) / multiply_steps) + 1;
+  }
+};
+
+/// The panels of the tile from row o on. The last panel of a slice that is not whole takes full
+/// lanes too, the rows before it, whose outputs are not stored again.
+template <typename Isa>
+void place_panels(const QuantizedTask& task, int64_t o, int64_t end,
+                  TilePanel (&panels)[Isa::kPanels]) {
+  constexpr int kLanes = Isa::kLanes;
+  for (int p = 0; p < Isa::kPanels; ++p) {
+    const int64_t row = o + p * kLanes;
+    const int64_t first = row < end - kLanes ? row : end - kLanes;
+    panels[p] = {task.weight + static_cast<size_t>(first) * task.row_bytes, task.row_bytes, first,
+                 static_cast<int>(row - first < kLanes ? row - first : kLanes), kLanes};
+  }
+}
+
+/// One tile of weights times `rows` rows of x from r0 on.
+template <typename Block, typename Isa>
+void multiply_tile(const QuantizedTask& task, const TilePanel (&panels)[Isa::kPanels], int64_t r0,
+                   int rows, PanelScratch<Isa>& scratch, LinePrefetch& prefetch,
+                   const PrefetchRate& rate) {
+  const int64_t row_groups = task.cols / 32;
+  const auto block_at = [](int64_t g) {
+    return static_cast<size_t>(g / (kBlockSize<Block> / 32)) * sizeof(Block);
+  };
+  memset(scratch.acc, 0, static_cast<size_t>(rows) * sizeof(scratch.acc[0]));
+  for (int64_t g = 0; g < row_groups; g += kChunkGroups) {
+    const int groups =
+        static_cast<int>(row_groups - g < kChunkGroups ? row_groups - g : kChunkGroups);
+    for (int p = 0; p < Isa::kPanels; ++p)
+      fill_panel(BlockRows<Block>(panels[p].weight + block_at(g), panels[p].stride), groups,
+                 scratch.panels[p], prefetch, rate.in_fill);
+    multiply_tiles<Block, Isa>(task, r0, rows, g, groups, scratch, prefetch, rate.in_multiply);
+  }
+  for (int p = 0; p < Isa::kPanels; ++p)
+    for (int r = 0; r < rows; ++r)
+      finish<Isa>(task, Isa::load(scratch.acc[r][p]), r0 + r, panels[p].row, panels[p].first,
+                  panels[p].end);
 }
 
 /// `rows` rows of x from r0 on (at most kPassRows) times weight rows [begin, end).
 template <typename Block, typename Isa>
 void multiply_rows(const QuantizedTask& task, int64_t r0, int rows, int64_t begin, int64_t end) {
-  constexpr int kLanes = Isa::kLanes;
+  constexpr int kTile = Isa::kPanels * Isa::kLanes;
   PanelScratch<Isa> scratch;
-  memset(scratch.chunks, 0, sizeof(scratch.chunks));
+  TilePanel panels[Isa::kPanels];
+  LinePrefetch prefetch;
   const int64_t row_groups = task.cols / 32;
-  for (int64_t o = begin; o < end; o += kPanels * kLanes) {
-    const int64_t left = end - o;
-    const auto panels =
-        static_cast<int>(left < kPanels * kLanes ? (left + kLanes - 1) / kLanes : kPanels);
-    const auto tile = [&](int p) {
-      return static_cast<int>(left - p * kLanes < kLanes ? left - p * kLanes : kLanes);
-    };
-    for (int p = 0; p < panels; ++p)
-      memset(scratch.acc[p], 0, static_cast<size_t>(rows) * sizeof(scratch.acc[p][0]));
-    for (int64_t g = 0; g < row_groups; g += kChunkGroups) {
-      const int groups =
-          static_cast<int>(row_groups - g < kChunkGroups ? row_groups - g : kChunkGroups);
-      for (int p = 0; p < panels; ++p)
-        fill_panel<Block, Isa>(task, o + p * kLanes, tile(p), g, groups, scratch.chunks,
-                               scratch.panels[p]);
-      multiply_panels<Block, Isa, Isa::kTileRows>(task, r0, 0, rows, panels, g, groups, scratch);
+  const auto tile_bytes = static_cast<int64_t>(task.row_bytes) * kTile;
+  const int tiles = (rows + Isa::kTileRows - 1) / Isa::kTileRows;
+  const PrefetchRate rate(static_cast<double>(tile_bytes / 64) / static_cast<double>(row_groups),
+                          Isa::kPanels * 32.0 / kBlockSize<Block>, tiles, rows);
+  if (end - begin < Isa::kLanes && end < Isa::kLanes) {
+    // Fewer rows than lanes in all: each one in turn, in every lane.
+    for (int64_t o = begin; o < end; ++o) {
+      for (TilePanel& panel : panels)
+        panel = {task.weight + static_cast<size_t>(o) * task.row_bytes, 0, o, 0, 0};
+      panels[0].end = 1;
+      multiply_tile<Block, Isa>(task, panels, r0, rows, scratch, prefetch, rate);
     }
-    for (int p = 0; p < panels; ++p)
-      for (int r = 0; r < rows; ++r)
-        finish<Isa>(task, Isa::load(scratch.acc[p][r]), r0 + r, o + p * kLanes, tile(p));
+    return;
+  }
+  const uint8_t* last = task.weight + static_cast<size_t>(end) * task.row_bytes;
+  prefetch.set(task.weight + static_cast<size_t>(begin) * task.row_bytes, last);
+  prefetch.lines(static_cast<int>(tile_bytes / 64));
+  for (int64_t o = begin; o < end; o += kTile) {
+    const uint8_t* next = task.weight + static_cast<size_t>(o + kTile) * task.row_bytes;
+    prefetch.set(next, next + tile_bytes < last ? next + tile_bytes : last);
+    place_panels<Isa>(task, o, end, panels);
+    multiply_tile<Block, Isa>(task, panels, r0, rows, scratch, prefetch, rate);
   }
 }
 

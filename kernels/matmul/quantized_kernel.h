@@ -4,17 +4,12 @@
 // lanes and the byte dot product; all else is here, once.
 //
 // An output is acc = fma(term(g), x.scale[g], acc) over the groups g of 32 in order, where
-// term(g) = scale * dot - min * sum, the dot product and the sum of x being exact integers. Both
-// kernels below compute the very same terms in the same order, so any number of rows gives the same
-// bits:
-//  - dot_rows, for one or two rows: walks the weights in file order, one row of weights after the
-//    other; lanes are groups; terms are kept for a tile of kLanes weight rows, then transposed;
-//  - multiply_rows, for more: unpacks a tile of weight rows into a panel in L1 whose lanes are rows
-//    of weights, and multiplies all rows of x with it before going on.
+// term(g) = scale * dot - min * sum, the dot product and the sum of x being exact integers. So any
+// number of rows gives the same bits.
 
 #include <cstring>
 
-#include "kernels/matmul/simd_unpack.h"
+#include "kernels/matmul/panel_load.h"
 #include "kernels/tensor_view.h"
 
 namespace hearth::kernels::simd {
@@ -62,7 +57,7 @@ struct SumTerms {
 
   HEARTH_HOST_DEVICE explicit SumTerms(typename Isa::I sums) {
     constexpr bool kSplit = kForm<Block>.halves == 2;
-    const auto weighted = [&](int weight, int half) {
+    const auto weighted = [&](int weight, int half) HEARTH_INLINE_LAMBDA {
       const int other = kSplit ? 0 : weight;
       const int32_t pair = half == 0 ? sum_weights(weight, other) : sum_weights(other, weight);
       return Isa::dot16(Isa::zero_int(), sums, Isa::set1(pair));
@@ -74,12 +69,12 @@ struct SumTerms {
   }
 };
 
-/// out[lane] = acc + bias + what was there, for `count` outputs from `o` of row r.
+/// out[lane] = acc + bias + what was there, for lanes [first, end) of outputs from `o` of row r.
 template <typename Isa>
 HEARTH_HOST_DEVICE void finish(const QuantizedTask& task, typename Isa::F acc, int64_t r, int64_t o,
-                               int count) {
+                               int first, int end) {
   float* out = task.out + r * task.out_stride + o;
-  if (count == Isa::kLanes) {
+  if (first == 0 && end == Isa::kLanes) {
     if (task.bias != nullptr) acc = Isa::add(acc, Isa::load(task.bias + o));
     if (task.accumulate) acc = Isa::add(acc, Isa::load(out));
     Isa::store(out, acc);
@@ -87,130 +82,10 @@ HEARTH_HOST_DEVICE void finish(const QuantizedTask& task, typename Isa::F acc, i
   }
   alignas(64) float lanes[Isa::kLanes];
   Isa::store(lanes, acc);
-  for (int i = 0; i < count; ++i) {
+  for (int i = first; i < end; ++i) {
     if (task.bias != nullptr) lanes[i] = lanes[i] + task.bias[o + i];
     if (task.accumulate) lanes[i] = lanes[i] + out[i];
     out[i] = lanes[i];
-  }
-}
-
-/// 16 groups of a row of x, padded with zeros: stands in for the row's last, partial chunk.
-struct alignas(64) PaddedChunk {
-  int8_t q[kChunkValues];
-  int16_t sum16[2 * kChunkGroups];
-
-  void fill(const int8_t* row_q, const int16_t* row_sum16, int groups) {
-    memset(this, 0, sizeof(*this));
-    memcpy(q, row_q, static_cast<size_t>(groups) * 32);
-    memcpy(sum16, row_sum16, static_cast<size_t>(groups) * 4);
-  }
-};
-
-/// Terms of one chunk of weights against one chunk of x, in group order.
-template <typename Block, typename Isa>
-HEARTH_HOST_DEVICE void chunk_terms(const Chunk& chunk, const int8_t* q, const int16_t* sum16,
-                                    float* terms) {
-  constexpr Form kF = kForm<Block>;
-  constexpr bool kSigned = kF.wide && Isa::kSignedWide;
-  for (int g = 0; g < kChunkGroups; g += Isa::kLanes) {
-    typename Isa::I dot[2];
-    Isa::template group_dots<kSigned>(chunk.q + 32 * g, q + 32 * g, dot);
-    if constexpr (kF.halves == 1) dot[0] = Isa::add_int(dot[0], dot[1]);
-    const SumTerms<Block, Isa> sums(Isa::load_int(sum16 + 2 * g));
-    typename Isa::F scale[2];
-    typename Isa::F min[2];
-    for (int h = 0; h < kF.halves; ++h) {
-      if constexpr (kOffset<Block, Isa> != 0) dot[h] = Isa::add_int(dot[h], sums.correction[h]);
-      scale[h] = Isa::load(chunk.scale[h] + g);
-      if constexpr (kF.has_min) min[h] = Isa::load(chunk.min[h] + g);
-    }
-    Isa::store(terms + g, term<Block, Isa>(dot, scale, min, sums.sum));
-  }
-}
-
-/// Chunks whose terms dot_rows keeps before it adds them up: 16 * 16 groups * kLanes rows * 4 bytes
-/// are 16 KiB for each row of x, which stays in L1.
-inline constexpr int kSegmentChunks = 16;
-inline constexpr int kSegmentGroups = kSegmentChunks * kChunkGroups;
-
-/// acc[r] += terms * x.scale over `groups` groups, in order. terms[r][i] are weight row i's.
-template <typename Isa, int kRows>
-HEARTH_HOST_DEVICE void add_terms(const float (&terms)[kRows][Isa::kLanes][kSegmentGroups],
-                                  const float* const (&x_scale)[kRows], int groups,
-                                  typename Isa::F (&acc)[kRows]) {
-  for (int r = 0; r < kRows; ++r) {
-    for (int g = 0; g < groups; g += Isa::kLanes) {
-      typename Isa::I t[Isa::kLanes];
-      for (int i = 0; i < Isa::kLanes; ++i) t[i] = Isa::load_int(terms[r][i] + g);
-      Isa::transpose(t);
-      const int count = groups - g < Isa::kLanes ? groups - g : Isa::kLanes;
-      if (count == Isa::kLanes) {
-        for (int i = 0; i < Isa::kLanes; ++i)
-          acc[r] = Isa::fmadd(Isa::as_float(t[i]), Isa::set1(x_scale[r][g + i]), acc[r]);
-      } else {
-        for (int i = 0; i < count; ++i)
-          acc[r] = Isa::fmadd(Isa::as_float(t[i]), Isa::set1(x_scale[r][g + i]), acc[r]);
-      }
-    }
-  }
-}
-
-/// Asks for the chunk that lies kPrefetchBytes further in the file: many unaligned loads of each
-/// line leave the core too little room to look ahead by itself. Addresses past the end are ignored.
-inline constexpr int kPrefetchBytes = 4096;
-template <typename Block>
-HEARTH_HOST_DEVICE void prefetch_chunk(const Block* blocks) {
-  constexpr int kBytes = kChunkGroups / (kBlockSize<Block> / 32) * static_cast<int>(sizeof(Block));
-  const auto* ahead = reinterpret_cast<const char*>(blocks) + kPrefetchBytes;
-  for (int at = 0; at < kBytes; at += 64) _mm_prefetch(ahead + at, _MM_HINT_T0);
-}
-
-/// Rows r0 … r0 + kRows - 1 of x times weight rows [begin, end).
-template <typename Block, typename Isa, int kRows>
-void dot_rows(const QuantizedTask& task, int64_t r0, int64_t begin, int64_t end) {
-  constexpr int kBlockGroups = kBlockSize<Block> / 32;
-  const int64_t groups = task.cols / 32;
-  const int64_t full_groups = groups / kChunkGroups * kChunkGroups;
-  PaddedChunk tail[kRows];
-  for (int r = 0; r < kRows; ++r)
-    tail[r].fill(task.x->q + (r0 + r) * task.cols + full_groups * 32,
-                 task.x->sum16 + ((r0 + r) * groups + full_groups) * 2,
-                 static_cast<int>(groups - full_groups));
-  alignas(64) float terms[kRows][Isa::kLanes][kSegmentGroups];
-  Chunk chunk;
-  memset(&chunk, 0, sizeof(chunk));
-  for (int64_t o = begin; o < end; o += Isa::kLanes) {
-    const int tile = static_cast<int>(end - o < Isa::kLanes ? end - o : Isa::kLanes);
-    if (tile < Isa::kLanes) memset(terms, 0, sizeof(terms));  // lanes without a row
-    typename Isa::F acc[kRows];
-    for (int r = 0; r < kRows; ++r) acc[r] = Isa::zero();
-    for (int64_t segment = 0; segment < groups; segment += kSegmentGroups) {
-      const int64_t left = groups - segment;
-      const int count = static_cast<int>(left < kSegmentGroups ? left : kSegmentGroups);
-      for (int i = 0; i < tile; ++i) {
-        const auto* row = reinterpret_cast<const Block*>(task.weight + static_cast<size_t>(o + i) *
-                                                                           task.row_bytes);
-        int g = 0;
-        for (; g + kChunkGroups <= count; g += kChunkGroups) {
-          prefetch_chunk(row + (segment + g) / kBlockGroups);
-          unpack_chunk<Isa>(row + (segment + g) / kBlockGroups, kChunkGroups, chunk);
-          for (int r = 0; r < kRows; ++r) {
-            const int64_t at = (r0 + r) * groups + segment + g;
-            chunk_terms<Block, Isa>(chunk, task.x->q + at * 32, task.x->sum16 + at * 2,
-                                    terms[r][i] + g);
-          }
-        }
-        if (g < count) {
-          unpack_chunk<Isa>(row + (segment + g) / kBlockGroups, count - g, chunk);
-          for (int r = 0; r < kRows; ++r)
-            chunk_terms<Block, Isa>(chunk, tail[r].q, tail[r].sum16, terms[r][i] + g);
-        }
-      }
-      const float* x_scale[kRows];
-      for (int r = 0; r < kRows; ++r) x_scale[r] = task.x->scale + (r0 + r) * groups + segment;
-      add_terms<Isa, kRows>(terms, x_scale, count, acc);
-    }
-    for (int r = 0; r < kRows; ++r) finish<Isa>(task, acc[r], r0 + r, o, tile);
   }
 }
 

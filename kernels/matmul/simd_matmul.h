@@ -48,8 +48,6 @@ void run_quantized_job(const ActivationView& x, const MatmulArgs& job, Slice sli
                            job.accumulate,
                            job.out,
                            job.out_stride};
-  if (x.rows == 1) return dot_rows<Block, Isa, 1>(task, 0, slice.begin, slice.end);
-  if (x.rows == 2) return dot_rows<Block, Isa, 2>(task, 0, slice.begin, slice.end);
   for (int64_t r = 0; r < x.rows; r += kPassRows) {
     const int64_t left = x.rows - r;
     multiply_rows<Block, Isa>(task, r, static_cast<int>(left < kPassRows ? left : kPassRows),
@@ -66,7 +64,7 @@ void matmul(const ExecContext& context, const ActivationView& x, const MatmulArg
   run_on_pool(context, [&](int index, int threads) {
     for (int j = 0; j < num_jobs; ++j) {
       const MatmulArgs& job = jobs[j];
-      const Slice slice = thread_slice(job.weight.rows, kPanels * Isa::kLanes, index, threads);
+      const Slice slice = thread_slice(job.weight.rows, Isa::kPanels * Isa::kLanes, index, threads);
       if (slice.begin >= slice.end) continue;
       if (matmul_input(job.weight.dtype) == MatmulInput::kF32) {
         run_float_job<Isa>(x, job, slice);
