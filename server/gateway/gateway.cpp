@@ -55,6 +55,7 @@ Gateway::Gateway(Options options, Listener listener, metrics::Registry& registry
       watch_ms_(watch_interval_ms(options_.worker_deadline, options_.queue_timeout)),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  HEARTH_CHECK(options_.num_workers <= PrefixAffinity::kMaxWorkers, "few enough workers");
   HEARTH_CHECK(epoll_.valid() && wake_.valid(), "file descriptors for the IO thread");
   epoll_event wake{.events = EPOLLIN, .data = {.u64 = links_.size()}};
   HEARTH_CHECK(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &wake) == 0, "epoll_ctl");
@@ -103,6 +104,7 @@ Status Gateway::register_socket(int32_t worker, UniqueFd socket) {
   to.state = WorkerState::kLoading;
   to.stats = {};
   to.last_progress = clock_.now();
+  affinity_.forget(worker);
   if (to.starts++ > 0) series(worker).restarts.add();
   return {};
 }
@@ -141,6 +143,8 @@ Result<std::unique_ptr<Generation>> Gateway::submit(GenerateRequest request) {
   ++live_of_key_[request.fairness_key];
   auto tracked =
       std::make_shared<TrackedRequest>(std::move(request), now, options_.max_queued_events);
+  tracked->prefix = PrefixAffinity::chain_of(tracked->request().prompt,
+                                             tracked->request().cache_salt, page_tokens_);
   live_.emplace(tracked->request().id, tracked);
   waiting_.insert(tracked->request().id);
   dispatch();
@@ -182,6 +186,7 @@ void Gateway::detach(int32_t worker, const std::string& why, Callbacks& callback
   series(worker).running.set(0);
   series(worker).waiting.set(0);
   series(worker).kv_usage.set(0);
+  series(worker).kv_pages_cached.set(0);
   spdlog::debug("worker {}: connection ended ({})", worker, why);
   if (listener_.lost)
     callbacks.push_back([this, worker, pid = gone.pid] { listener_.lost(worker, pid); });
@@ -203,6 +208,7 @@ Gateway::Live::iterator Gateway::remove(Live::iterator place) {
   } else {
     waiting_.erase(tracked->request().id);
   }
+  metrics_.waiting().set(static_cast<double>(waiting_.size()));
   const auto own = live_of_key_.find(tracked->request().fairness_key);
   if (--own->second == 0) live_of_key_.erase(own);
   tracked->queue.close();
@@ -250,6 +256,12 @@ void Gateway::shut_down_workers() {
   std::lock_guard lock(mutex_);
   for (int32_t i = 0; i < options_.num_workers; ++i)
     if (link(i).channel) (void)send(i, ipc::Shutdown{});  // one that has gone needs no word
+}
+
+void Gateway::set_worker_log_level(const std::string& level) {
+  std::lock_guard lock(mutex_);
+  for (int32_t i = 0; i < options_.num_workers; ++i)
+    if (link(i).channel) (void)send(i, ipc::SetLogLevel{level});  // the next process starts with it
 }
 
 int32_t Gateway::live_requests() const {

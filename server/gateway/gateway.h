@@ -27,6 +27,7 @@
 #include "base/unique_fd.h"
 #include "server/gateway/gateway_metrics.h"
 #include "server/gateway/generation_service.h"
+#include "server/gateway/prefix_affinity.h"
 #include "server/gateway/tracked_request.h"
 #include "server/ipc/channel.h"
 
@@ -66,6 +67,7 @@ class Gateway final : public GenerationService {
     std::chrono::milliseconds worker_deadline{0};
     int32_t max_requests_per_key = 0;            // live ones of one fairness key; 0: no limit
     std::chrono::milliseconds queue_timeout{0};  // for a request to begin to run; 0: none
+    int32_t parallel = 16;                       // sequences that a worker runs at once
     /// The prefix-cache salt of a request by its fairness key. Not set: all share.
     std::function<uint64_t(const std::string&)> cache_salt = {};
   };
@@ -95,6 +97,8 @@ class Gateway final : public GenerationService {
   void fail_all(const std::string& message);
   /// Tells all workers to end.
   void shut_down_workers();
+  /// Tells all workers what to log from now on.
+  void set_worker_log_level(const std::string& level);
 
   [[nodiscard]] bool draining() const;
   [[nodiscard]] int32_t live_requests() const;
@@ -108,8 +112,9 @@ class Gateway final : public GenerationService {
     WorkerState state = WorkerState::kDown;
     int32_t pid = 0;
     uint64_t starts = 0;
-    bool at_fault = false;         // it hung or broke the protocol
-    Nanoseconds last_progress{0};  // or when it got work, or was started
+    bool at_fault = false;                 // it hung or broke the protocol
+    Nanoseconds last_progress{0};          // or when it got work, or was started
+    std::optional<uint64_t> major_faults;  // when it was last looked at, if it was silent then
     int32_t requests = 0;
     int32_t unproven = 0;   // of them, those of which nothing new has come from this process
     RequestId testing = 0;  // a suspect that must show itself harmless before anything joins it
@@ -126,7 +131,7 @@ class Gateway final : public GenerationService {
   void end_overdue();
   // All of these are called with mutex_ held.
   void serve_socket(int32_t worker, bool writable, Callbacks& callbacks);
-  [[nodiscard]] std::optional<std::string> hang_of(const Link& of) const;
+  [[nodiscard]] std::optional<std::string> hang_of(Link& of) const;
   [[nodiscard]] bool silent(const Link& of) const;
   /// False if the link broke.
   bool take_frames(int32_t worker, Callbacks& callbacks);
@@ -136,6 +141,7 @@ class Gateway final : public GenerationService {
   void note_start(TrackedRequest& tracked, const QueueTime& time);
   void note_token(TrackedRequest& tracked, const TokenEvent& token);
   void note_finish(TrackedRequest& tracked, const FinishEvent& finish);
+  void note_answer(const TrackedRequest& tracked, int32_t choice);
   /// Hands a noted event to the reader, or ends a request whose reader does not read.
   void deliver(Live::iterator place, EngineEvent event);
   Status register_socket(int32_t worker, UniqueFd socket);
@@ -143,17 +149,20 @@ class Gateway final : public GenerationService {
   void watch_output(int32_t worker);
   void detach(int32_t worker, const std::string& why, Callbacks& callbacks);
 
-  // Which worker gets which request, and what becomes of it when the worker dies
-  // (gateway_failover.cpp).
+  // Which worker gets which request (gateway_routing.cpp).
   void dispatch();
   void dispatch_suspects();
+  void dispatch_others();
   /// False if the worker turned out to be dead.
   bool assign(Live::iterator place, int32_t worker);
   void unassign(TrackedRequest& tracked);
-  void note_progress(TrackedRequest& tracked);
-  [[nodiscard]] std::optional<int32_t> choose_worker(std::optional<int32_t> reserved) const;
+  [[nodiscard]] std::optional<int32_t> choose_worker(const TrackedRequest& tracked,
+                                                     std::optional<int32_t> reserved) const;
   [[nodiscard]] std::optional<int32_t> choose_test_worker(bool idle) const;
   [[nodiscard]] std::vector<RequestId> waiting_ids(bool suspects) const;
+
+  // What becomes of a request when its worker dies (gateway_failover.cpp).
+  void note_progress(TrackedRequest& tracked);
   void hand_on(int32_t worker, WorkerEnd end);
   void hand_on(Live::iterator place, WorkerEnd end, bool tested);
 
@@ -180,7 +189,9 @@ class Gateway final : public GenerationService {
   Live live_;
   std::unordered_map<std::string, int32_t> live_of_key_;  // live requests by fairness key
   std::set<RequestId> waiting_;  // the live ones without a worker; the oldest first
-  bool was_ready_ = false;       // some worker has loaded the model
+  PrefixAffinity affinity_;
+  int32_t page_tokens_ = 1;  // of the workers' KV pages, once one has loaded the model
+  bool was_ready_ = false;   // some worker has
   RequestId next_id_ = 1;
   uint64_t choices_made_ = 0;
   bool draining_ = false;

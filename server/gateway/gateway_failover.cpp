@@ -1,4 +1,4 @@
-// Which worker gets which request, and what becomes of a request whose worker dies.
+// What becomes of a request whose worker dies.
 //
 // A dead worker's requests are replayed: their delivered tokens travel with them, so that another
 // worker goes on with the very next one. What can kill workers again and again must not: when a
@@ -12,7 +12,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <tuple>
 
 #include "base/check.h"
 #include "server/gateway/gateway.h"
@@ -26,113 +25,6 @@ namespace {
 constexpr int32_t kMaxDeaths = 20;
 
 }  // namespace
-
-void Gateway::dispatch() {
-  dispatch_suspects();
-  // While a suspect waits, one worker takes nothing new, so that it soon has nothing unproven.
-  std::optional<int32_t> reserved;
-  if (!waiting_ids(true).empty()) reserved = choose_test_worker(false);
-  for (const RequestId id : waiting_ids(false)) {
-    bool assigned = false;
-    while (!assigned) {
-      const auto worker = choose_worker(reserved);
-      if (!worker) return;
-      assigned = assign(live_.find(id), *worker);
-    }
-  }
-}
-
-void Gateway::dispatch_suspects() {
-  for (const RequestId id : waiting_ids(true)) {
-    bool assigned = false;
-    while (!assigned) {
-      const auto worker = choose_test_worker(true);
-      if (!worker) return;
-      assigned = assign(live_.find(id), *worker);
-    }
-  }
-}
-
-std::vector<RequestId> Gateway::waiting_ids(bool suspects) const {
-  std::vector<RequestId> ids;
-  for (const RequestId id : waiting_)
-    if (live_.at(id)->suspect == suspects) ids.push_back(id);
-  return ids;
-}
-
-/// The ready worker with the fewest open choices, one that may hang last; among equals the one not
-/// chosen for longest.
-std::optional<int32_t> Gateway::choose_worker(std::optional<int32_t> reserved) const {
-  std::optional<int32_t> best;
-  for (int32_t i = 0; i < options_.num_workers; ++i) {
-    const Link& candidate = links_[static_cast<size_t>(i)];
-    if (candidate.state != WorkerState::kReady || candidate.testing != 0 || i == reserved) continue;
-    const auto load = [this](int32_t index) {
-      const Link& of = links_[static_cast<size_t>(index)];
-      return std::tuple(silent(of), of.open_choices, of.last_chosen);
-    };
-    if (!best || load(i) < load(*best)) best = i;
-  }
-  return best;
-}
-
-/// A worker for a suspect: the one with the fewest unproven requests, or, if `idle`, only one that
-/// has none of them. At most half of the ready workers test suspects at a time.
-std::optional<int32_t> Gateway::choose_test_worker(bool idle) const {
-  const auto ready = std::ranges::count(links_, WorkerState::kReady, &Link::state);
-  const auto testing = std::ranges::count_if(links_, [](const Link& l) { return l.testing != 0; });
-  if (testing >= (ready + 1) / 2) return std::nullopt;
-  std::optional<int32_t> best;
-  for (int32_t i = 0; i < options_.num_workers; ++i) {
-    const Link& candidate = links_[static_cast<size_t>(i)];
-    if (candidate.state != WorkerState::kReady || candidate.testing != 0) continue;
-    if (idle && candidate.unproven > 0) continue;
-    const auto load = [this](int32_t index) {
-      const Link& of = links_[static_cast<size_t>(index)];
-      return std::tuple(of.unproven, of.open_choices);
-    };
-    if (!best || load(i) < load(*best)) best = i;
-  }
-  return best;
-}
-
-bool Gateway::assign(Live::iterator place, int32_t worker) {
-  TrackedRequest& tracked = *place->second;
-  const RequestId id = tracked.request().id;
-  if (const auto status = send(worker, ipc::Submit{tracked.request()}); !status.has_value()) {
-    if (status.error().code == ErrorCode::kIo) return false;  // it is out of the choice now
-    fail_request(place, status.error().code, status.error().message);
-    return true;
-  }
-  waiting_.erase(id);
-  Link& to = link(worker);
-  if (to.requests++ == 0) to.last_progress = clock_.now();
-  ++to.unproven;
-  to.open_choices += tracked.open_choices();
-  to.last_chosen = ++choices_made_;
-  if (tracked.suspect) to.testing = id;
-  if (tracked.last_worker < 0) {
-    series(worker).params_n.observe(tracked.request().num_choices);
-    series(worker).params_max_tokens.observe(tracked.request().max_tokens);
-  } else {
-    ++tracked.replays;
-  }
-  tracked.worker = worker;
-  tracked.last_worker = worker;
-  tracked.proven = false;
-  tracked.sent = clock_.now();
-  return true;
-}
-
-/// Takes a request from its worker's load; it has no worker then.
-void Gateway::unassign(TrackedRequest& tracked) {
-  Link& from = link(tracked.worker);
-  --from.requests;
-  from.open_choices -= tracked.open_choices();
-  if (!tracked.proven) --from.unproven;
-  if (from.testing == tracked.request().id) from.testing = 0;
-  tracked.worker = -1;
-}
 
 /// Something new has come of it: its worker survives it.
 void Gateway::note_progress(TrackedRequest& tracked) {

@@ -101,8 +101,10 @@ Status Gateway::handle(int32_t worker, ipc::Up message, Callbacks& callbacks) {
   if (from.state != WorkerState::kLoading)
     return fail(ErrorCode::kMalformed, "it reports a load when it is not loading");
   if (auto* ready = std::get_if<ipc::Ready>(&message)) {
+    if (ready->page_tokens < 1) return fail(ErrorCode::kMalformed, "its KV pages hold no tokens");
     from.state = WorkerState::kReady;
     was_ready_ = true;
+    page_tokens_ = ready->page_tokens;
     series(worker).up.set(1);
     metrics_.set_cache_config(worker, *ready);
     if (listener_.ready)
@@ -191,6 +193,14 @@ void Gateway::note_token(TrackedRequest& tracked, const TokenEvent& token) {
   last = now;
 }
 
+/// A conversation goes on where its last answer was computed.
+void Gateway::note_answer(const TrackedRequest& tracked, int32_t choice) {
+  PrefixAffinity::Chain whole = tracked.prefix;
+  PrefixAffinity::extend(whole, tracked.request().prompt,
+                         tracked.request().delivered[static_cast<size_t>(choice)], page_tokens_);
+  affinity_.record(tracked.worker, whole);
+}
+
 /// `tracked` has noted the event already.
 void Gateway::note_finish(TrackedRequest& tracked, const FinishEvent& finish) {
   if (tracked.worker >= 0) --link(tracked.worker).open_choices;
@@ -206,6 +216,7 @@ void Gateway::note_finish(TrackedRequest& tracked, const FinishEvent& finish) {
       to.finished_abort.add();
       break;
   }
+  if (tracked.worker >= 0) note_answer(tracked, finish.choice);
   // A stop token is generated but never sent as a token.
   const auto sent = tracked.request().delivered[static_cast<size_t>(finish.choice)].size();
   if (std::cmp_greater(finish.completion_tokens, sent))

@@ -88,6 +88,8 @@ WorkerSeries::WorkerSeries(MetricFamilies& f, const std::string& w)
     : running(f.gauge("vllm:num_requests_running", "Sequences in the batch.", w)),
       waiting(f.gauge("vllm:num_requests_waiting", "Sequences that wait to be scheduled.", w)),
       kv_usage(f.gauge("vllm:kv_cache_usage_perc", "KV pages in use; 1 is all.", w)),
+      kv_pages_cached(f.worker_gauge("hearth_worker_kv_pages_cached",
+                                     "KV pages kept for prompts that begin alike.", w)),
       prompt_tokens(f.counter("vllm:prompt_tokens_total", "Prompt tokens processed.", w)),
       cached_tokens(f.counter("vllm:prompt_tokens_cached_total",
                               "Prompt tokens taken from the prefix cache.", w)),
@@ -149,6 +151,7 @@ void WorkerSeries::update(const ipc::Stats& now, const ipc::Stats& before) {
   const auto growth = [](uint64_t to, uint64_t from) {
     return to > from ? static_cast<double>(to - from) : 0.0;
   };
+  kv_pages_cached.set(static_cast<double>(engine.kv_pages_cached));
   preemptions.add(growth(engine.preemptions, before.engine.preemptions));
   cancelled_sequences.add(growth(engine.cancelled, before.engine.cancelled));
   resident_bytes.set(static_cast<double>(now.resident_bytes));
@@ -162,7 +165,11 @@ GatewayMetrics::GatewayMetrics(Registry& registry, const std::string& model_name
           "vllm:cache_config_info", "The KV cache: tokens of a page, pages, element type.",
           {"model_name", "engine", "block_size", "num_gpu_blocks", "cache_dtype"})),
       rejected_(registry.counter("hearth_rejected_requests_total",
-                                 "Requests that were not admitted.", {"reason"})) {
+                                 "Requests that were not admitted.", {"reason"})),
+      waiting_(registry
+                   .gauge("hearth_waiting_requests",
+                          "Requests that no worker has: none is ready, or they are tested alone.")
+                   .with({})) {
   MetricFamilies families(registry, model_name_);
   for (int32_t i = 0; i < num_workers; ++i) workers_.emplace_back(families, std::to_string(i));
 }

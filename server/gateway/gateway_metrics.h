@@ -23,6 +23,7 @@ struct WorkerSeries {
   metrics::Gauge& running;
   metrics::Gauge& waiting;
   metrics::Gauge& kv_usage;
+  metrics::Gauge& kv_pages_cached;
   metrics::Counter& prompt_tokens;
   metrics::Counter& cached_tokens;
   metrics::Counter& prefix_queries;
@@ -66,12 +67,15 @@ class GatewayMetrics {
   WorkerSeries& worker(int32_t index) { return workers_[static_cast<size_t>(index)]; }
   /// The info series of a worker's cache, once it is known.
   void set_cache_config(int32_t worker, const ipc::Ready& ready);
+  /// Requests that no worker has yet, or again.
+  metrics::Gauge& waiting() { return waiting_; }
   metrics::Counter& rejected(const std::string& reason) { return rejected_.with({reason}); }
 
  private:
   const std::string model_name_;
   metrics::Family<metrics::Gauge>& cache_config_;
   metrics::Family<metrics::Counter>& rejected_;
+  metrics::Gauge& waiting_;
   std::deque<WorkerSeries> workers_;
 };
 

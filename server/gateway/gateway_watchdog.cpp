@@ -3,13 +3,15 @@
 // Progress is a completed step (Events), or a sign of life from within a long one (Alive), which a
 // worker sends as it goes through the model's layers. So the deadline bounds a part of a layer, not
 // a whole step, and holds for large models on slow machines too. Stats do not count: they would
-// come from a loop that turns without stepping.
+// come from a loop that turns without stepping. Major page faults do: weights that come from a slow
+// disk are progress, and a process that hangs has none.
 
 #include <spdlog/fmt/fmt.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <fstream>
+#include <sstream>
 #include <string>
 
 #include "server/gateway/gateway.h"
@@ -24,12 +26,33 @@ constexpr milliseconds kLoadDeadline{120'000};
 /// A stopped process cannot be a slow one: it is given up this soon.
 constexpr milliseconds kStoppedDeadline{2'000};
 
-/// 'R', 'S', 'D', 'T' …: the third field of /proc/<pid>/stat; 0 if there is no such process.
-char process_state(int32_t pid) {
+/// Silence after which a process is looked at.
+constexpr milliseconds kLookAfter{1'000};
+
+struct ProcessLook {
+  char state = '\0';          // 'R', 'S', 'D', 'T' …
+  uint64_t major_faults = 0;  // pages read from a disk, since the process began
+};
+
+/// Fields 3 and 12 of /proc/<pid>/stat (proc(5)); nothing if there is no such process.
+std::optional<ProcessLook> look_at(int32_t pid) {
   std::string line;
   std::getline(std::ifstream(fmt::format("/proc/{}/stat", pid)), line);
   const size_t name_end = line.rfind(')');  // the name may hold anything
-  return name_end == std::string::npos || name_end + 2 >= line.size() ? '\0' : line[name_end + 2];
+  if (name_end == std::string::npos) return std::nullopt;
+  std::istringstream fields(line.substr(name_end + 1));
+  ProcessLook look;
+  fields >> look.state;
+  std::string skipped;
+  for (int field = 4; field < 12; ++field) fields >> skipped;
+  fields >> look.major_faults;
+  if (!fields) return std::nullopt;
+  return look;
+}
+
+bool is_stopped(int32_t pid) {
+  const auto look = look_at(pid);
+  return look && look->state == 'T';
 }
 
 }  // namespace
@@ -57,7 +80,7 @@ void Gateway::watch_progress(Callbacks& callbacks) {
     spdlog::error("worker {} is replaced: {}", i, *why);
     series(i).hangs.add();
     // One that was stopped from outside is not to blame, nor is its work.
-    watched.at_fault = process_state(watched.pid) != 'T';
+    watched.at_fault = !is_stopped(watched.pid);
     detach(i, *why, callbacks);
   }
 }
@@ -83,16 +106,29 @@ void Gateway::end_overdue() {
   if (!waiting_.empty()) dispatch();
 }
 
-std::optional<std::string> Gateway::hang_of(const Link& of) const {
+std::optional<std::string> Gateway::hang_of(Link& of) const {
   if (!of.channel || of.state == WorkerState::kDown) return std::nullopt;
   const bool loading = of.state == WorkerState::kLoading;
   if (!loading && of.requests == 0) return std::nullopt;
   const auto idle = std::chrono::duration_cast<milliseconds>(clock_.now() - of.last_progress);
+  if (idle < kLookAfter && idle < options_.worker_deadline / 2) {
+    of.major_faults.reset();
+    return std::nullopt;
+  }
+  const auto look = look_at(of.pid);
+  if (look) {
+    const bool reads = of.major_faults && look->major_faults > *of.major_faults;
+    of.major_faults = look->major_faults;
+    if (reads) {
+      of.last_progress = clock_.now();
+      return std::nullopt;
+    }
+  }
   const auto deadline =
       loading ? std::max(kLoadDeadline, options_.worker_deadline) : options_.worker_deadline;
   if (idle >= deadline)
     return fmt::format("{} and no progress for {} ms", loading ? "loading" : "work", idle.count());
-  if (idle >= kStoppedDeadline && process_state(of.pid) == 'T')
+  if (idle >= kStoppedDeadline && look && look->state == 'T')
     return fmt::format("stopped by a signal, no progress for {} ms", idle.count());
   return std::nullopt;
 }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "engine/request.h"
+#include "server/gateway/prefix_affinity.h"
 
 namespace hearth {
 
@@ -37,6 +38,8 @@ class TrackedRequest {
 
   [[nodiscard]] const GenerateRequest& request() const { return request_; }
   [[nodiscard]] int32_t open_choices() const { return open_choices_; }
+
+  PrefixAffinity::Chain prefix;  // of the prompt
 
   int32_t worker = -1;       // who works on it; -1: it waits for a worker
   int32_t last_worker = -1;  // who was the last to; -1: nobody yet

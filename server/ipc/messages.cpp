@@ -124,6 +124,10 @@ static void fields(A& archive, T& m) {
   archive(m.request);
   archive(m.choice);
 }
+template <typename A, MaybeConst<SetLogLevel> T>
+static void fields(A& archive, T& m) {
+  archive(m.level);
+}
 template <typename A, MaybeConst<Shutdown> T>
 static void fields(A& /*archive*/, T& /*m*/) {}
 

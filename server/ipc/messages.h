@@ -38,12 +38,17 @@ struct StopChoice {
   int32_t choice = 0;
   friend bool operator==(const StopChoice&, const StopChoice&) = default;
 };
+/// What the worker logs from now on.
+struct SetLogLevel {
+  std::string level;  // as in --log-level
+  friend bool operator==(const SetLogLevel&, const SetLogLevel&) = default;
+};
 /// Ends the worker with status 0 at once. To drain, the gateway stops submitting and waits first.
 struct Shutdown {
   friend bool operator==(const Shutdown&, const Shutdown&) = default;
 };
 
-using Down = std::variant<Submit, Cancel, StopChoice, Shutdown>;
+using Down = std::variant<Submit, Cancel, StopChoice, Shutdown, SetLogLevel>;
 
 // Up.
 

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <utility>
 
+#include "base/log.h"
 #include "server/metrics/process_stats.h"
 
 namespace hearth {
@@ -94,6 +95,12 @@ std::optional<LoopEnd> WorkerLoop::handle(ipc::Down message) {
             return std::nullopt;
           },
           [](const ipc::Shutdown&) -> std::optional<LoopEnd> { return LoopEnd::kShutdown; },
+          [](const ipc::SetLogLevel& set) -> std::optional<LoopEnd> {
+            if (const auto status = set_log_level(set.level); status.has_value())
+              return std::nullopt;
+            spdlog::error("broken message from the gateway: log level '{}'", set.level);
+            return LoopEnd::kBrokenProtocol;
+          },
       },
       message);
 }

@@ -62,7 +62,7 @@ TEST_CASE("without a ready worker, and while draining, requests are refused") {
   refused = harness.gateway.submit(request());
   REQUIRE(!refused.has_value());
   CHECK(refused.error().message.find("being loaded") != std::string::npos);
-  harness.send(0, ipc::Ready{});
+  harness.send(0, ipc::Ready{1, 4096, 100, 16, 256, "f16", "plan"});
   Harness::wait_for([&] { return harness.ready_count == 1; });
   auto running = submit(harness);
   harness.gateway.drain();
