@@ -53,13 +53,15 @@ class Policy final : public AccessPolicy {
   /// Reads what create() has to refuse.
   Status prepare();
 
-  Status reload() override;
+  Status reload(const std::vector<std::string>& api_keys) override;
   [[nodiscard]] bool requires_key() const override { return !keys()->empty(); }
   [[nodiscard]] Result<KeyIdentity> authenticate(const Headers& headers) const override;
   [[nodiscard]] Result<Headers> check_source(const Headers& headers) const override;
   [[nodiscard]] Result<Headers> preflight(const Headers& headers) const override;
 
  private:
+  [[nodiscard]] Result<std::shared_ptr<const KeyTable>> read_keys(
+      const std::vector<std::string>& api_keys) const;
   Status prepare_hosts();
   Status prepare_origins();
   [[nodiscard]] bool is_host_allowed(const std::string& host) const;
@@ -82,7 +84,7 @@ class Policy final : public AccessPolicy {
 };
 
 Status Policy::prepare() {
-  HEARTH_RETURN_IF_ERROR(reload());
+  HEARTH_ASSIGN_OR_RETURN(keys_, read_keys(options_.api_keys));
   HEARTH_RETURN_IF_ERROR(prepare_hosts());
   HEARTH_RETURN_IF_ERROR(prepare_origins());
   if (!is_loopback_host(options_.host) && !options_.insecure && !requires_key())
@@ -94,12 +96,21 @@ Status Policy::prepare() {
   return {};
 }
 
-Status Policy::reload() {
-  auto fresh = std::make_shared<KeyTable>();
-  for (const std::string& key : options_.api_keys)
-    HEARTH_RETURN_IF_ERROR(fresh->add(key, {}, "--api-key"));
-  if (!options_.api_key_file.empty())
-    HEARTH_RETURN_IF_ERROR(fresh->add_file(options_.api_key_file));
+Result<std::shared_ptr<const KeyTable>> Policy::read_keys(
+    const std::vector<std::string>& api_keys) const {
+  auto keys = std::make_shared<KeyTable>();
+  for (const std::string& key : api_keys) HEARTH_RETURN_IF_ERROR(keys->add(key, {}, "--api-key"));
+  if (!options_.api_key_file.empty()) HEARTH_RETURN_IF_ERROR(keys->add_file(options_.api_key_file));
+  return keys;
+}
+
+Status Policy::reload(const std::vector<std::string>& api_keys) {
+  HEARTH_ASSIGN_OR_RETURN(auto fresh, read_keys(api_keys));
+  if (fresh->empty() != keys()->empty()) {
+    return fail(ErrorCode::kInvalidArgument,
+                fresh->empty() ? "no API key would be left; that takes a restart"
+                               : "requests would begin to need an API key; that takes a restart");
+  }
   std::lock_guard lock(mutex_);
   keys_ = std::move(fresh);
   return {};

@@ -40,8 +40,9 @@ class AccessPolicy {
   static Result<std::unique_ptr<AccessPolicy>> create(Options options);
   virtual ~AccessPolicy() = default;
 
-  /// Reads the key file again (SIGHUP). On an error the old keys stay.
-  virtual Status reload() = 0;
+  /// Takes these keys and those of the key file, read again (SIGHUP). On an error the old keys
+  /// stay; it is one too if requests would begin to need a key, or cease to.
+  virtual Status reload(const std::vector<std::string>& api_keys) = 0;
 
   /// True if requests need a key.
   [[nodiscard]] virtual bool requires_key() const = 0;

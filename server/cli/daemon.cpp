@@ -11,8 +11,11 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
+#include "server/config/option_table.h"
 #include "server/metrics/process_stats.h"
 #include "server/supervisor/sd_notify.h"
+#include "server/worker/fault.h"
 
 namespace hearth {
 namespace {
@@ -41,9 +44,11 @@ const char* state_name(WorkerState state) {
 
 }  // namespace
 
-Daemon::Daemon(ServeOptions options, std::unique_ptr<auth::AccessPolicy> access, Signals signals,
+Daemon::Daemon(ServeOptions options, std::function<Result<ServeOptions>()> read_options,
+               std::unique_ptr<auth::AccessPolicy> access, Signals signals,
                std::vector<WorkerOptions> worker_options, std::string model_name)
     : options_(std::move(options)),
+      read_options_(std::move(read_options)),
       access_(std::move(access)),
       signals_(std::move(signals)),
       worker_options_(std::move(worker_options)),
@@ -65,6 +70,7 @@ Status Daemon::run(std::unique_ptr<ModelFile> file) {
                        .worker_deadline = std::chrono::seconds(options_.worker_deadline_s),
                        .max_requests_per_key = options_.max_requests_per_key,
                        .queue_timeout = std::chrono::seconds(options_.queue_timeout_s),
+                       .parallel = parallel,
                        .cache_salt = cache_salts()},
       Gateway::Listener{
           .ready = [this](int32_t, const ipc::Ready& ready) { tell_main(ready); },
@@ -120,11 +126,7 @@ void Daemon::answer(const http::Request& request, http::Response& response) {
 Status Daemon::start_workers() {
   Supervisor::Options options;
   options.num_workers = static_cast<int32_t>(worker_options_.size());
-  options.arguments = [this](int32_t worker) {
-    auto arguments = format_worker_arguments(worker_options_[static_cast<size_t>(worker)]);
-    arguments.insert(arguments.begin(), {"hearth", "worker"});
-    return arguments;
-  };
+  options.arguments = [this](int32_t worker) { return worker_arguments(worker); };
   Supervisor::Listener listener;
   listener.started = [this](int32_t worker, pid_t pid, UniqueFd socket) {
     // Without its socket the worker ends at once, and is started again.
@@ -134,6 +136,20 @@ Status Daemon::start_workers() {
   listener.exited = [this](const WorkerExit& exit) { worker_exited(exit); };
   supervisor_.emplace(std::move(options), std::move(listener), clock_);
   return supervisor_->start();
+}
+
+std::vector<std::string> Daemon::worker_arguments(int32_t worker) {
+  WorkerOptions& options = worker_options_[static_cast<size_t>(worker)];
+  if (!options.fault.empty()) {
+    const auto fault = parse_fault(options.fault);
+    HEARTH_CHECK(fault.has_value(), "serve has checked --fault");
+    if (fault->worker && *fault->worker != worker) options.fault.clear();
+  }
+  auto arguments = format_worker_arguments(options);
+  // A fault of one worker is for its first process.
+  if (options.fault.contains('/')) options.fault.clear();
+  arguments.insert(arguments.begin(), {"hearth", "worker"});
+  return arguments;
 }
 
 void Daemon::worker_exited(const WorkerExit& exit) {
@@ -234,9 +250,11 @@ bool Daemon::handle_signal(int signal) {
   if (signal == SIGCHLD) {
     supervisor_->reap();
   } else if (signal == SIGHUP) {
-    const auto status = access_->reload();
-    if (status.has_value()) spdlog::info("the API keys are read again");
-    if (!status.has_value()) spdlog::error("the old API keys stay: {}", status.error().message);
+    sd_notify(
+        fmt::format("RELOADING=1\nMONOTONIC_USEC={}",
+                    std::chrono::duration_cast<std::chrono::microseconds>(clock_.now()).count()));
+    reload();
+    sd_notify("READY=1");
   } else if (drain_end_) {
     spdlog::info("a second signal: ending at once");
     return true;
@@ -248,6 +266,30 @@ bool Daemon::handle_signal(int signal) {
                  options_.drain_timeout_s);
   }
   return false;
+}
+
+/// What can change while requests run: the API keys and the log level. All or nothing.
+void Daemon::reload() {
+  auto fresh = read_options_();
+  Status status;
+  if (!fresh.has_value()) {
+    status = std::unexpected(fresh.error());
+  } else {
+    status = access_->reload(fresh->api_keys);
+  }
+  if (!status.has_value()) {
+    spdlog::error("reload: {}; everything stays as it was", status.error().message);
+    return;
+  }
+  const auto level = set_log_level(fresh->log_level);
+  HEARTH_CHECK(level.has_value(), "the option table knows the log levels");
+  for (WorkerOptions& worker : worker_options_) worker.log_level = fresh->log_level;
+  gateway_->set_worker_log_level(fresh->log_level);
+  options_.log_level = fresh->log_level;
+  options_.api_keys = fresh->api_keys;
+  for (const std::string_view flag : changed_options(options_, *fresh))
+    spdlog::warn("reload: {} has changed, which takes a restart", flag);
+  spdlog::info("reload: API keys and log level are read again");
 }
 
 std::chrono::milliseconds Daemon::wait_time() const {

@@ -29,8 +29,10 @@ namespace hearth {
 
 class Daemon {
  public:
-  /// `file` is opened and `worker_options[i]` are those of worker i.
-  Daemon(ServeOptions options, std::unique_ptr<auth::AccessPolicy> access, Signals signals,
+  /// `read_options` gives the options as they are now: the file may have changed. `file` is opened
+  /// and `worker_options[i]` are those of worker i.
+  Daemon(ServeOptions options, std::function<Result<ServeOptions>()> read_options,
+         std::unique_ptr<auth::AccessPolicy> access, Signals signals,
          std::vector<WorkerOptions> worker_options, std::string model_name);
   ~Daemon();
 
@@ -49,22 +51,25 @@ class Daemon {
   Status listen();
   void answer(const http::Request& request, http::Response& response);
   Status start_workers();
+  [[nodiscard]] std::vector<std::string> worker_arguments(int32_t worker);
   void worker_exited(const WorkerExit& exit);
   void tell_main(Notice notice);
   Status take_notices();
   void become_ready(const ipc::Ready& ready);
   /// True when it is time to end.
   bool handle_signal(int signal);
+  void reload();
   [[nodiscard]] std::chrono::milliseconds wait_time() const;
   [[nodiscard]] bool drained() const;
   Status serve();
   void shut_down();
   [[nodiscard]] HealthReport health() const;
 
-  const ServeOptions options_;
+  ServeOptions options_;
+  const std::function<Result<ServeOptions>()> read_options_;
   const std::unique_ptr<auth::AccessPolicy> access_;
   Signals signals_;
-  const std::vector<WorkerOptions> worker_options_;
+  std::vector<WorkerOptions> worker_options_;
   const std::string model_name_;
   const SteadyClock clock_;
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "server/config/serve_options.h"
 #include "server/supervisor/signals.h"
 #include "server/worker/cpu_placement.h"
+#include "server/worker/fault.h"
 
 namespace hearth {
 namespace {
@@ -64,6 +66,7 @@ std::vector<WorkerOptions> plan_workers(const ServeOptions& options, const Model
     worker.fd = Supervisor::kWorkerFd;
     worker.index = static_cast<int32_t>(i);
     worker.log_level = options.log_level;
+    worker.fault = options.fault;
     worker.engine.model = file.path();
     worker.engine.isa = options.isa;
     worker.engine.context_tokens = options.context_tokens;
@@ -88,10 +91,15 @@ Result<std::unique_ptr<auth::AccessPolicy>> make_access(const ServeOptions& opti
                                      .insecure = options.insecure});
 }
 
-int serve(const ServeOptions& options, Signals signals) {
+int serve(const ServeOptions& options, Signals signals,
+          std::function<Result<ServeOptions>()> read_options) {
   const bool builtin = options.model.empty();
   const std::filesystem::path path =
       builtin ? builtin_model_path() : std::filesystem::path(options.model);
+  if (!options.fault.empty()) {
+    if (const auto fault = parse_fault(options.fault); !fault.has_value())
+      return report(fault.error(), kWrongUsage);
+  }
   auto access = make_access(options);
   if (!access.has_value()) return report(access.error(), kWrongUsage);
   if (const auto gpu = check_gpu_layers(options.gpu_layers, 0); !gpu.has_value())
@@ -105,8 +113,8 @@ int serve(const ServeOptions& options, Signals signals) {
   }
   if (builtin)
     spdlog::info("no -m: serving the built-in demonstration model, whose weights are random");
-  Daemon daemon(options, std::move(*access), std::move(signals), plan_workers(options, **file),
-                served_name(options, **file));
+  Daemon daemon(options, std::move(read_options), std::move(*access), std::move(signals),
+                plan_workers(options, **file), served_name(options, **file));
   const auto status = daemon.run(std::move(*file));
   return status.has_value() ? 0 : report(status.error(), kFailed);
 }
@@ -115,7 +123,8 @@ int serve(const ServeOptions& options, Signals signals) {
 
 int serve_command(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
-  const auto command_line = parse_serve_options(arguments, hearth_environment());
+  const auto environment = hearth_environment();
+  const auto command_line = parse_serve_options(arguments, environment);
   if (!command_line.has_value()) return report(command_line.error(), kWrongUsage);
   if (command_line->help) {
     std::fputs(render_serve_help().c_str(), stdout);
@@ -126,7 +135,12 @@ int serve_command(int argc, char** argv) {
     return report(status.error(), kWrongUsage);
   auto signals = Signals::block();
   if (!signals.has_value()) return report(signals.error(), kFailed);
-  return serve(command_line->options, std::move(*signals));
+  // The file may say something else by then; flags and variables are what they are.
+  const auto read_options = [&]() -> Result<ServeOptions> {
+    HEARTH_ASSIGN_OR_RETURN(auto again, parse_serve_options(arguments, environment));
+    return again.options;
+  };
+  return serve(command_line->options, std::move(*signals), read_options);
 }
 
 }  // namespace hearth

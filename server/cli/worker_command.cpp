@@ -8,6 +8,8 @@
 #include <exception>
 #include <fstream>
 #include <memory>
+#include <optional>
+#include <stdexcept>
 #include <utility>
 
 #include "base/clock.h"
@@ -16,6 +18,7 @@
 #include "server/cli/commands.h"
 #include "server/ipc/channel.h"
 #include "server/worker/engine_adapter.h"
+#include "server/worker/fault.h"
 #include "server/worker/worker_loop.h"
 #include "server/worker/worker_options.h"
 
@@ -61,8 +64,15 @@ int load_and_run(const WorkerOptions& options, ipc::Channel& channel) {
                    .plan_line = (*engine)->kernels() + "; " + plan.describe()};
   if (!channel.send(ipc::Up(std::move(ready))).has_value()) return 0;
   EngineAdapter adapter(**engine);
+  std::optional<FaultyEngine> faulty;
+  if (!options.fault.empty()) {
+    const auto fault = parse_fault(options.fault);
+    if (!fault.has_value()) throw std::invalid_argument(fault.error().message);
+    faulty.emplace(adapter, *fault);
+  }
   const SteadyClock clock;
-  const LoopEnd end = WorkerLoop(channel, adapter, clock).run();
+  WorkerEngine& served = faulty ? static_cast<WorkerEngine&>(*faulty) : adapter;
+  const LoopEnd end = WorkerLoop(channel, served, clock).run();
   return end == LoopEnd::kBrokenProtocol ? 1 : 0;
 }
 

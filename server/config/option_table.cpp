@@ -79,7 +79,7 @@ constexpr OptionRow kTable[] = {
      "Most requests that wait. Further ones get 429."},
     {"--queue-timeout", "", "", "HEARTH_QUEUE_TIMEOUT", "workers", "queue_timeout", &O::queue_timeout_s, "SECONDS", "0", 0, kMaxSeconds, false,
      "A request that has not begun to run after so long gets 503. 0: it waits as long as its client does."},
-    {"--worker-deadline", "", "", "HEARTH_WORKER_DEADLINE", "workers", "deadline", &O::worker_deadline_s, "SECONDS", "30", 1, 3600, false,
+    {"--worker-deadline", "", "", "HEARTH_WORKER_DEADLINE", "workers", "deadline", &O::worker_deadline_s, "SECONDS", "10", 1, 3600, false,
      "A worker that has work and shows no progress for so long is replaced."},
 
     {"--log-level", "", "", "HEARTH_LOG_LEVEL", "log", "level", &O::log_level, "trace|debug|info|warn|error|off", "info", 0, 0, false,
@@ -88,6 +88,8 @@ constexpr OptionRow kTable[] = {
     // For our own tests: a section that option_sections() does not list is not shown.
     {"--debug-logits-hash", "", "", "HEARTH_DEBUG_LOGITS_HASH", "debug", "logits_hash", &O::debug_logits_hash, "", "false", 0, 0, false,
      "Adds a hash of all logits behind each token to log-probabilities."},
+    {"--fault", "", "", "HEARTH_FAULT", "debug", "fault", &O::fault, "KIND@PROMPT:TOKEN[/WORKER]", "", 0, 64, false,
+     "Makes a worker abort, exit, kill itself or hang at a token of requests whose prompt has so many tokens."},
 };
 
 constexpr SectionRow kSections[] = {
@@ -240,6 +242,16 @@ Status set_option(const OptionRow& row, std::span<const std::string> values,
                    return {};
                  }},
       row.field);
+}
+
+std::vector<std::string_view> changed_options(const ServeOptions& before,
+                                              const ServeOptions& after) {
+  std::vector<std::string_view> flags;
+  for (const OptionRow& row : kTable) {
+    const bool same = std::visit([&](auto at) { return before.*at == after.*at; }, row.field);
+    if (!same) flags.push_back(row.flag);
+  }
+  return flags;
 }
 
 }  // namespace hearth

@@ -59,6 +59,10 @@ const OptionRow* find_by_flag(std::string_view argument);
 const OptionRow* find_by_variable(std::string_view variable);
 const OptionRow* find_by_key(std::string_view section, std::string_view key);
 
+/// The flags whose values differ.
+std::vector<std::string_view> changed_options(const ServeOptions& before,
+                                              const ServeOptions& after);
+
 /// Checks `values` (one, or several for a list) and stores them in `options`. The message of an
 /// error begins with `origin`: "--port", "HEARTH_PORT" or "hearth.toml:4: server.port".
 Status set_option(const OptionRow& row, std::span<const std::string> values,

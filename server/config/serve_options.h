@@ -72,6 +72,7 @@ struct ServeOptions {
 
   // [debug]
   bool debug_logits_hash = false;  // log-probabilities have a hash of all logits
+  std::string fault;               // server/worker/fault.h; empty: none
 };
 
 /// HEARTH_... variables by name.

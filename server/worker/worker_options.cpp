@@ -19,6 +19,7 @@ void visit_options(Visitor&& visit, Options& options) {
   visit("index", options.index);
   visit("cpus", options.cpus);
   visit("log-level", options.log_level);
+  visit("fault", options.fault);
   visit("model", options.engine.model);
   visit("isa", options.engine.isa);
   visit("threads", options.engine.threads);

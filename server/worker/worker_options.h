@@ -18,6 +18,7 @@ struct WorkerOptions {
   int32_t index = 0;  // names the worker in logs and metrics
   CpuList cpus;       // to run on; empty: wherever the gateway may
   std::string log_level = "info";
+  std::string fault;  // server/worker/fault.h; empty: none
   EngineOptions engine;
 };
 

@@ -104,15 +104,32 @@ TEST_CASE("a key file has comments, names, and is read again on reload") {
   const std::string id = policy->authenticate(bearer("sk-alice"))->id;
 
   file.write("bob:sk-bob\nalice:sk-alice\n");
-  CHECK(policy->reload());
+  CHECK(policy->reload({"sk-flag"}));
   CHECK(policy->authenticate(bearer("sk-bob"))->name == "bob");
   CHECK(policy->authenticate(bearer("sk-alice"))->id == id);
   CHECK(policy->authenticate(bearer("sk-flag")));
   CHECK_FALSE(policy->authenticate(bearer("sk-plain")));
 
   file.write("b b:x\n");
-  CHECK_FALSE(policy->reload());
+  CHECK_FALSE(policy->reload({"sk-flag"}));
   CHECK(policy->authenticate(bearer("sk-bob")));  // the old keys stay
+
+  file.write("carol:sk-carol\n");
+  CHECK(policy->reload({}));  // those of the options may go as well
+  CHECK(policy->authenticate(bearer("sk-carol")));
+  CHECK_FALSE(policy->authenticate(bearer("sk-flag")));
+}
+
+TEST_CASE("a reload neither opens a daemon that needs keys nor closes one that does not") {
+  const auto locked = make({.api_keys = {"sk-a"}});
+  CHECK_FALSE(locked->reload({}));
+  CHECK(locked->authenticate(bearer("sk-a")));
+  CHECK(locked->reload({"sk-b"}));
+  CHECK_FALSE(locked->authenticate(bearer("sk-a")));
+  const auto open = make({});
+  CHECK(open->reload({}));
+  CHECK_FALSE(open->reload({"sk-a"}));
+  CHECK_FALSE(open->requires_key());
 }
 
 TEST_CASE("bad key files are refused with file and line, and without the key") {

@@ -248,7 +248,7 @@ TEST_CASE("the defaults of config/hearth.toml are the defaults") {
     keys += key ? 1 : 0;
     active += (key ? line.substr(1) : line) + "\n";
   }
-  CHECK(keys == option_table().size() - 2);  // all but --config and the one for tests
+  CHECK(keys == option_table().size() - 3);  // all but --config and those for tests
   const TempFile file(active);
   const ServeOptions options = parse({"--config", file.path()});
   const ServeOptions defaults = default_serve_options();
@@ -257,6 +257,17 @@ TEST_CASE("the defaults of config/hearth.toml are the defaults") {
     CAPTURE(row.flag);
     CHECK(std::visit([&](auto at) { return options.*at == defaults.*at; }, row.field));
   }
+}
+
+TEST_CASE("options that differ are named by their flags") {
+  const ServeOptions before = default_serve_options();
+  ServeOptions after = before;
+  CHECK(changed_options(before, after).empty());
+  after.port = 1;
+  after.api_keys = {"k"};
+  after.gpu_layers.kind = GpuLayers::Kind::kAll;
+  CHECK(changed_options(before, after) ==
+        std::vector<std::string_view>{"--port", "--api-key", "--gpu-layers"});
 }
 
 }  // namespace hearth
