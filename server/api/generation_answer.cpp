@@ -157,6 +157,7 @@ GenerateRequest make_request(const Call& call, const GenerationOptions& options,
   request.stop_tokens = call.context.tokenizer.end_of_generation();
   request.sampling = options.sampling;
   request.fairness_key = call.fairness_key;
+  request.priority = options.priority;
   return request;
 }
 

@@ -12,6 +12,8 @@ namespace {
 // Beyond this a penalty is a ban; logit_bias says that better.
 constexpr double kMaxRepetitionPenalty = 10.0;
 constexpr double kMinRepetitionPenalty = 0.01;
+// As with nice(1), a client may only step back: if it could push forward, everybody would.
+constexpr int64_t kMaxPriority = 100;
 
 void read_sampling(FieldReader& reader, const ApiContext& context, SamplingParams& sampling) {
   reader.number("temperature", 0.0, 2.0, sampling.temperature);
@@ -127,6 +129,7 @@ void read_generation_options(FieldReader& reader, const ApiContext& context,
                              GenerationOptions& options) {
   read_model(reader, context.model);
   reader.integer("n", 1, context.limits.max_choices, options.num_choices);
+  reader.integer("priority", 0, kMaxPriority, options.priority);
   read_sampling(reader, context, options.sampling);
   read_logit_bias(reader, context, options.sampling);
   read_stop(reader, context.limits, options.stop);

@@ -16,6 +16,7 @@ namespace hearth::api {
 struct GenerationOptions {
   SamplingParams sampling;  // the seed too: the request's, else a random one
   int32_t num_choices = 1;
+  int32_t priority = 0;                         // higher ones are served later
   std::optional<int32_t> max_tokens;            // as the client set it
   std::string max_tokens_field = "max_tokens";  // the name it used
   std::vector<std::string> stop;
@@ -23,8 +24,8 @@ struct GenerationOptions {
   bool include_usage = false;  // a usage chunk at the end of the stream
 };
 
-/// Takes model, n, stop, stream, stream_options, seed and the sampling fields. An unknown model is
-/// kNotFound. Leaves max_tokens and logprobs, which the endpoints define differently.
+/// Takes model, n, priority, stop, stream, stream_options, seed and the sampling fields. An unknown
+/// model is kNotFound. Leaves max_tokens and logprobs, which the endpoints define differently.
 void read_generation_options(FieldReader& reader, const ApiContext& context,
                              GenerationOptions& options);
 
