@@ -1,10 +1,12 @@
 // Which worker gets which request.
 //
-// First the worker that has most of the prompt in its prefix cache (prefix_affinity.h), as long as
-// the others are not so much less loaded that computing the prompt again is cheaper; then the least
-// loaded one. A suspect (gateway_failover.cpp) is sent where nothing else is unproven.
+// First the worker that has most of the prompt in its prefix cache (prefix_affinity.h), unless
+// another has so much less to do that computing the prompt again is cheaper; then the least loaded
+// one. A beginning that all share is soon known to all workers, and load alone decides. A suspect
+// (gateway_failover.cpp) is sent where nothing else is unproven.
 
 #include <algorithm>
+#include <limits>
 #include <tuple>
 
 #include "server/gateway/gateway.h"
@@ -12,10 +14,13 @@
 namespace hearth {
 namespace {
 
-/// What one more stream at a worker costs a newcomer, in prompt tokens: a row in each step of its
-/// answer. A decode row costs about as much as a prompt row once several share a step, and answers
-/// have tens to hundreds of tokens.
+/// Prompt tokens that are worth waiting beside one more stream: it costs a newcomer a row in each
+/// step of its answer, about as much as a prompt row once several share a step, and answers have
+/// tens to hundreds of tokens.
 constexpr int64_t kTokensPerChoice = 64;
+/// Streams more than the least loaded worker has that any affinity is worth, as a part of those it
+/// may run: a difference that evens out by itself as answers end.
+constexpr int64_t kSlackDivisor = 4;
 
 }  // namespace
 
@@ -58,25 +63,36 @@ std::vector<RequestId> Gateway::waiting_ids(bool suspects) const {
   return ids;
 }
 
-/// The ready worker where the request costs least: what of its prompt must be computed there, and
-/// how many share the steps. One that may hang comes last, one without a free place second to last;
-/// among equals the one not chosen for longest.
+/// The ready worker that knows most of the prompt, and among equals the one with the fewest open
+/// choices, not chosen for longest. One that may hang comes last; before it those that have no free
+/// place, and those whose load outweighs what they know.
 std::optional<int32_t> Gateway::choose_worker(const TrackedRequest& tracked,
                                               std::optional<int32_t> reserved) const {
   const auto known = affinity_.known_pages(tracked.prefix, options_.num_workers);
+  const auto link_of = [this](int32_t index) -> const Link& {
+    return links_[static_cast<size_t>(index)];
+  };
+  const auto open = [&](int32_t index) {
+    const Link& of = link_of(index);
+    return of.state == WorkerState::kReady && of.testing == 0 && index != reserved;
+  };
+  int64_t least_choices = std::numeric_limits<int64_t>::max();
+  for (int32_t i = 0; i < options_.num_workers; ++i)
+    if (open(i)) least_choices = std::min(least_choices, link_of(i).open_choices);
+
   const auto rank = [&](int32_t index) {
-    const Link& of = links_[static_cast<size_t>(index)];
+    const Link& of = link_of(index);
+    const int32_t pages = known[static_cast<size_t>(index)];
     const bool full = of.open_choices + tracked.open_choices() > options_.parallel;
-    const int64_t known_tokens = int64_t{known[static_cast<size_t>(index)]} * page_tokens_;
-    return std::tuple(silent(of), full, of.open_choices * kTokensPerChoice - known_tokens,
+    const int64_t worth =
+        options_.parallel / kSlackDivisor + int64_t{pages} * page_tokens_ / kTokensPerChoice;
+    const bool outweighed = of.open_choices - least_choices > worth;
+    return std::tuple(silent(of), full || outweighed, full, -pages, of.open_choices,
                       of.last_chosen);
   };
   std::optional<int32_t> best;
-  for (int32_t i = 0; i < options_.num_workers; ++i) {
-    const Link& candidate = links_[static_cast<size_t>(i)];
-    if (candidate.state != WorkerState::kReady || candidate.testing != 0 || i == reserved) continue;
-    if (!best || rank(i) < rank(*best)) best = i;
-  }
+  for (int32_t i = 0; i < options_.num_workers; ++i)
+    if (open(i) && (!best || rank(i) < rank(*best))) best = i;
   return best;
 }
 

@@ -3,6 +3,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import { after } from "node:test";
 import { fileURLToPath } from "node:url";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
@@ -31,6 +32,10 @@ export function synth(folder, name, args) {
   return path;
 }
 
+/** A model of some milliseconds a token: there is time to do something between two of them. */
+export const smallModel = (folder) =>
+  synth(folder, "model.gguf", ["--type", "q8_0", "--layers", "8", "--hidden", "256", "--ffn", "1024", "--heads", "8", "--kv-heads", "4", "--head-dim", "32", "--vocab-size", "4096", "--context", "4096"]);
+
 export const sleep = (ms) => new Promise((wake) => setTimeout(wake, ms));
 
 /** Polls until `condition` gives something truthy. */
@@ -43,6 +48,10 @@ export async function until(condition, what, timeoutMs = 20_000) {
     await sleep(10);
   }
 }
+
+// A test that fails leaves its daemon behind; the file must end all the same.
+const running = new Set();
+after(() => running.forEach((child) => child.kill("SIGKILL")));
 
 /** A running `hearth serve`. Its log is in `log`, its address in `url`. */
 export class Daemon {
@@ -58,7 +67,8 @@ export class Daemon {
     daemon.exited.then(() => (ended = true));
     for (const stream of [daemon.process.stdout, daemon.process.stderr])
       stream.on("data", (text) => (daemon.log += text));
-    process.on("exit", () => daemon.process.kill("SIGKILL"));
+    running.add(daemon.process);
+    daemon.exited.then(() => running.delete(daemon.process));
     daemon.url = await until(() => {
       if (ended) throw new Error(`hearth serve ended:\n${daemon.log}`);
       return daemon.log.match(/http:\/\/127\.0\.0\.1:[1-9]\d*/)?.[0];
@@ -91,7 +101,7 @@ export class Daemon {
   }
 
   async metric(name) {
-    const text = await (await fetch(`${this.url}/metrics`)).text();
+    const text = await (await fetch(`${this.url}/metrics`, { headers: this.headers ?? {} })).text();
     const lines = text.split("\n").filter((line) => line.startsWith(name + "{") || line.startsWith(name + " "));
     return lines.map((line) => Number(line.slice(line.lastIndexOf(" ") + 1)));
   }

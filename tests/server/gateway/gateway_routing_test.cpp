@@ -65,10 +65,12 @@ TEST_CASE("affinity yields to load once computing the prompt again is cheaper th
   Harness harness(2);
   make_all_ready(harness, 2);
   std::vector<std::unique_ptr<Generation>> held;
-  // 8 pages of 16 tokens: worth as much as two streams.
+  // 8 pages of 16 tokens are worth two streams, and four of sixteen are nothing.
   const int32_t first = routed(harness, prompt_of(8 * kPage), held);
-  CHECK(routed(harness, prompt_of(8 * kPage), held) == first);
+  for (int i = 1; i <= 6; ++i) CHECK(routed(harness, prompt_of(8 * kPage), held) == first);
   CHECK(routed(harness, prompt_of(8 * kPage), held) != first);
+  // Now both know it, and load decides.
+  for (int i = 2; i <= 5; ++i) CHECK(routed(harness, prompt_of(8 * kPage), held) != first);
 }
 
 TEST_CASE("a worker without a free place gets nothing while another has one") {
