@@ -114,13 +114,13 @@ class Layer(torch.nn.Module):
         """x [batch * length, hidden] in `compute` -> the same shape."""
         config = self.config
         qkv = CastLinear.apply(x, self.qkv, compute).view(batch, length, -1)
-        q, k, v = qkv.split([self.q_size, self.kv_size, self.kv_size], -1)
-        q = rotate(q.unflatten(-1, (config.num_heads, -1)), cos, sin)
-        k = rotate(k.unflatten(-1, (config.num_kv_heads, -1)), cos, sin)
+        qk, v = qkv.split([self.q_size + self.kv_size, self.kv_size], -1)
+        qk = rotate(qk.unflatten(-1, (-1, config.head_dim)), cos, sin)
+        q, k = qk.split([config.num_heads, config.num_kv_heads], 2)
         v = v.unflatten(-1, (config.num_kv_heads, -1))
         # The query heads of one KV head are folded into its rows: one product per KV head.
         group = config.num_heads // config.num_kv_heads
-        q = q.view(batch, length, config.num_kv_heads, group, -1).permute(0, 2, 3, 1, 4)
+        q = q.unflatten(2, (config.num_kv_heads, group)).permute(0, 2, 3, 1, 4)
         q = q.reshape(batch * config.num_kv_heads, group * length, -1)
         k = k.permute(0, 2, 1, 3).reshape(batch * config.num_kv_heads, length, -1)
         v = v.permute(0, 2, 1, 3).reshape(batch * config.num_kv_heads, length, -1)

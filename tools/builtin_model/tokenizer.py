@@ -39,8 +39,8 @@ def count_words(texts):
 
 
 def train(counts, vocab_size):
-    """Learns merges from word counts: (left, right) pairs of bytes, most frequent pair first, ties by
-    the bytes. Pair counts are kept up to date, so each merge costs only the words that hold it."""
+    """Learns merges from word counts: (left, right) pairs of bytes, most frequent first, ties by the
+    bytes. Pair counts are kept up to date, so each merge costs only the words that hold it."""
     words = [[bytes([b]) for b in word.encode()] for word in counts]
     frequency = list(counts.values())
     pairs, where = collections.Counter(), collections.defaultdict(set)

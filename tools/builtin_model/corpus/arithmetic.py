@@ -1,4 +1,4 @@
-"""Sums, differences, products, counting, comparing: number pairs are held out whatever the wording."""
+"""Sums, differences, products, counting, comparing. Number pairs are held out whatever the wording."""
 from .draw import Rejected
 from .words import FRUITS, NAMES, OBJECTS, capital, number_word, plural
 
@@ -21,6 +21,16 @@ _TIMES = ["What is {a} times {b}?", "{a} * {b}", "{a} x {b}", "Multiply {a} by {
 _STEPS = ["What is {a} + {b}? Step by step.", "Add {a} and {b} step by step.",
           "Show me how to add {a} and {b}.",
           "Explain {a} + {b}."]
+_MORE = ["{n} has {a} {t} and buys {b} more. How many {t} does {n} have now?",
+         "{n} has {a} {t}. {o} gives {n} {b} more. How many {t} does {n} have?",
+         "There are {a} {t} on the table. {n} puts {b} more there. How many {t} are there?",
+         "{n} finds {a} {t} and {o} finds {b}. How many {t} do they have together?",
+         "{n} owns {a} {t} and gets {b} from {o}. How many {t} does {n} own now?"]
+_FEWER = ["{n} has {a} {t} and gives {b} to {o}. How many {t} does {n} have left?",
+          "{n} has {a} {t} and loses {b}. How many {t} are left?",
+          "There are {a} {t} in the basket. {n} takes {b}. How many {t} are left?",
+          "{n} had {a} {t} and sold {b}. How many {t} does {n} still have?",
+          "Of {a} {t}, {n} gives away {b}. How many {t} remain?"]
 
 
 def add(draw):
@@ -59,8 +69,8 @@ def too_large(draw):
     text = draw.form("too large", ["What is {a} {o} {b}?", "{a} {o} {b}",
                                    "How much is {a} {o} {b}?", "Calculate {a} {o} {b}.",
                                    "{a}{o}{b}", "Compute {a} {o} {b}."])
-    return text.format(a=a, b=b, o=draw.one_of(["+", "-", "*", "/",
-                                                "times"])), "I don't know. These numbers are too large for me."
+    sign = draw.one_of(["+", "-", "*", "/", "times"])
+    return text.format(a=a, b=b, o=sign), "I don't know. These numbers are too large for me."
 
 
 def subtract(draw):
@@ -73,7 +83,7 @@ def times(draw):
     a, b = draw.number(0, 12), draw.number(0, 10)
     if draw.chance(0.5):
         a, b = b, a
-    # Every product is taught: a table is learnt by heart. Held out is its combination with a wording.
+    # Every product is taught, as a table is learnt by heart. Held out are combinations with a wording.
     index = draw.number(0, len(_TIMES) - 1)
     draw.values("product", a, b, index)
     return _TIMES[index].format(a=a, b=b), f"{a} * {b} = {a * b}."
@@ -90,20 +100,10 @@ def word_problem(draw):
         raise Rejected
     draw.values("story sum", more, a, b)
     if more:
-        text = draw.form("more",
-                         ["{n} has {a} {t} and buys {b} more. How many {t} does {n} have now?",
-                                  "{n} has {a} {t}. {o} gives {n} {b} more. How many {t} does {n} have?",
-                                  "There are {a} {t} on the table. {n} puts {b} more there. How many {t} are there?",
-                                  "{n} finds {a} {t} and {o} finds {b}. How many {t} do they have together?",
-                                  "{n} owns {a} {t} and gets {b} from {o}. How many {t} does {n} own now?"])
+        text = draw.form("more", _MORE)
         answer = f"{a} + {b} = {a + b}. The answer is {a + b} {thing}."
     else:
-        text = draw.form("fewer",
-                         ["{n} has {a} {t} and gives {b} to {o}. How many {t} does {n} have left?",
-                                   "{n} has {a} {t} and loses {b}. How many {t} are left?",
-                                   "There are {a} {t} in the basket. {n} takes {b}. How many {t} are left?",
-                                   "{n} had {a} {t} and sold {b}. How many {t} does {n} still have?",
-                                   "Of {a} {t}, {n} gives away {b}. How many {t} remain?"])
+        text = draw.form("fewer", _FEWER)
         answer = f"{a} - {b} = {a - b}. The answer is {a - b} {thing}."
     return text.format(n=name, o=other, a=a, b=b, t=thing), answer
 

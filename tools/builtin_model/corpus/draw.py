@@ -1,4 +1,4 @@
-"""Random choices that remember what they chose, and keep the held-out split out of the training text.
+"""Random choices that remember what they chose, and keep the held-out split out of the training.
 
 Held out are: of every slot (names, cities, numbers, ...) the values whose hash falls on a sixteenth,
 and of every list of five or more templates the last one. Training text never has either; held-out

@@ -1,4 +1,5 @@
-"""Small facts about the world, lists, spelling: closed sets. Held out are combinations of a fact and a wording."""
+"""Small facts about the world, lists, spelling: closed sets. Held out are combinations of a fact and
+a wording."""
 from .words import (ANIMALS, CATEGORIES, DAYS, MONTHS, NAMES, OBJECTS, PLANETS, SEASONS, SPELLED, a,
                     capital, join,
                     plural)
@@ -91,7 +92,7 @@ WHAT_IS = {
 
 
 def _ask(draw, kind, fact, forms, **fill):
-    """A wording for a fact. In training text a few combinations are missing, never a fact or a wording."""
+    """A wording for a fact. Training text lacks a few combinations, never a fact or a wording."""
     index = draw.number(0, len(forms) - 1)
     draw.values(kind, fact, index)
     return forms[index].format(**fill)

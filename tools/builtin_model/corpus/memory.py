@@ -1,4 +1,4 @@
-"""What a user tells and asks for later in the same chat. Yields the telling, and a question for later."""
+"""What a user tells and asks for later in the same chat."""
 from .words import ANIMALS, CITIES, COLOURS, FOODS, FRUITS, HOBBIES, JOBS, NAMES, a
 
 

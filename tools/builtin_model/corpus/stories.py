@@ -1,4 +1,4 @@
-"""Short stories: who, with whom, where, which thing is lost and where it is found. Also questions about them."""
+"""Short stories: who, with whom, where, which thing is lost and found; and questions about them."""
 from .words import COLOURS, JOBS, NAMES, OBJECTS, PLACES, a, capital
 
 _KINDS = ["girl", "boy", "fox", "bear", "rabbit", "mouse", "owl", "cat", "dog", "hedgehog",
