@@ -15,6 +15,7 @@ class AllocationMeter {
 
   [[nodiscard]] size_t largest() const;  // bytes of the largest single allocation
   [[nodiscard]] size_t total() const;    // bytes of all allocations, freed or not
+  [[nodiscard]] size_t peak() const;     // most bytes held at one time
 };
 
 }  // namespace hearth::testing
