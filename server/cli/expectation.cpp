@@ -35,18 +35,18 @@ Result<int32_t> first_row(const std::string& rows) {
               fmt::format("logits_rows is '{}', expected 'position N …'", rows), "logits_rows");
 }
 
-Status read_logits(const std::filesystem::path& path, Expectation& out) {
+Result<std::vector<float>> read_logits(const std::filesystem::path& path, int32_t vocab_size) {
   HEARTH_ASSIGN_OR_RETURN(const std::string bytes, read_file(path));
-  const size_t row = static_cast<size_t>(out.vocab_size) * sizeof(float);
+  const size_t row = static_cast<size_t>(vocab_size) * sizeof(float);
   if (row == 0 || bytes.empty() || bytes.size() % row != 0) {
     return fail(ErrorCode::kMalformed,
                 fmt::format("{}: has {} bytes, expected rows of {} f32 values", path.string(),
-                            bytes.size(), out.vocab_size),
+                            bytes.size(), vocab_size),
                 "logits_file");
   }
-  out.logits.resize(bytes.size() / sizeof(float));
-  std::memcpy(out.logits.data(), bytes.data(), bytes.size());
-  return {};
+  std::vector<float> logits(bytes.size() / sizeof(float));
+  std::memcpy(logits.data(), bytes.data(), bytes.size());
+  return logits;
 }
 
 /// Throws nlohmann's exceptions for missing or mistyped fields; their text names the field.
@@ -61,8 +61,19 @@ Result<Expectation> parse(const Json& root, const std::filesystem::path& path) {
   for (const auto& [name, count] : root.at("tensor_types").items())
     out.tensor_types.push_back(name);
   HEARTH_ASSIGN_OR_RETURN(out.first_row, first_row(root.at("logits_rows").get<std::string>()));
-  HEARTH_RETURN_IF_ERROR(
-      read_logits(path.parent_path() / root.at("logits_file").get<std::string>(), out));
+  const auto logits_of = [&](const Json& at) {
+    return read_logits(path.parent_path() / at.at("logits_file").get<std::string>(),
+                       out.vocab_size);
+  };
+  HEARTH_ASSIGN_OR_RETURN(out.logits, logits_of(root));
+  if (root.contains("router_gap_per_position"))
+    root.at("router_gap_per_position").get_to(out.router_gaps);
+  if (root.contains("long_factors")) {
+    const Json& long_factors = root.at("long_factors");
+    LongContext& other = out.long_context.emplace();
+    HEARTH_ASSIGN_OR_RETURN(other.logits, logits_of(long_factors));
+    long_factors.at("nll_mean").get_to(other.nll_mean);
+  }
   out.peer_f16 = read_peer(root, "default_f16kv_fa");
   out.peer_f32 = read_peer(root, "f32kv_nofa");
 
@@ -74,6 +85,18 @@ Result<Expectation> parse(const Json& root, const std::filesystem::path& path) {
                             "tokens together",
                             path.string(), rows, out.first_row),
                 "logits_rows");
+  }
+  if (out.long_context && out.long_context->logits.size() != out.logits.size()) {
+    return fail(ErrorCode::kMalformed,
+                fmt::format("{}: long_factors has other rows than logits_file", path.string()),
+                "long_factors");
+  }
+  if (!out.router_gaps.empty() && out.router_gaps.size() != out.prompt.size() + out.greedy.size()) {
+    return fail(ErrorCode::kMalformed,
+                fmt::format("{}: router_gap_per_position has {} entries, expected one for each "
+                            "prompt and greedy token",
+                            path.string(), out.router_gaps.size()),
+                "router_gap_per_position");
   }
   return out;
 }

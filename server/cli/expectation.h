@@ -17,6 +17,13 @@ struct PeerDistance {
   double mean_kl = 0.0;
 };
 
+/// The same tokens where the context is larger than the one a model was first trained for, and RoPE
+/// takes other factors (longrope).
+struct LongContext {
+  std::vector<float> logits;  // of the rows of Expectation::logits
+  double nll_mean = 0.0;
+};
+
 struct Expectation {
   std::vector<int32_t> prompt;         // token ids
   std::vector<int32_t> greedy;         // the reference's greedy continuation
@@ -28,8 +35,13 @@ struct Expectation {
   std::vector<int32_t> nll_tokens;
   double nll_mean = 0.0;                  // over nll_tokens[1 …], in nats
   std::vector<std::string> tensor_types;  // upper case: "Q4_0", "F32"
-  std::optional<PeerDistance> peer_f16;   // f16 KV cache
-  std::optional<PeerDistance> peer_f32;   // f32 KV cache
+  /// Of a mixture of experts: how far the last chosen expert is from the first rejected one, in
+  /// router logits, at each row of prompt + greedy; the smallest over the layers. Empty: no
+  /// experts.
+  std::vector<double> router_gaps;
+  std::optional<LongContext> long_context;
+  std::optional<PeerDistance> peer_f16;  // f16 KV cache
+  std::optional<PeerDistance> peer_f32;  // f32 KV cache
 };
 
 /// Reads the JSON file and the raw little-endian f32 file it names ("logits_file", beside it).
