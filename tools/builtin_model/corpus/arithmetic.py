@@ -214,6 +214,6 @@ def sequence(draw):
     return text.format(s=shown), ", ".join(str(first + step * i) for i in range(4)) + "."
 
 
-FAMILY = [(add, 10), (subtract, 9), (times, 3), (add_steps, 2), (add_words, 1), (too_large, 0.5),
+FAMILY = [(add, 13), (subtract, 11), (times, 3), (add_steps, 2), (add_words, 1), (too_large, 0.5),
           (word_problem, 3), (count, 3), (after, 1), (compare, 2),
           (sort, 1), (in_words, 1), (parity, 1), (sequence, 1)]

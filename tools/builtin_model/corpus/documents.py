@@ -3,7 +3,7 @@ from . import arithmetic, chat, extraction, hearth, knowledge, memory, smalltalk
 from .draw import Draw, Rejected
 from .words import JOBS, NAMES, a
 
-_FAMILIES = [(arithmetic, 25), (hearth, 21), (smalltalk, 17), (knowledge, 16), (extraction, 9),
+_FAMILIES = [(arithmetic, 30), (hearth, 21), (smalltalk, 17), (knowledge, 16), (extraction, 9),
              (stories, 8)]
 _SYSTEMS = ["You are hearth-tiny, a small model that comes with Hearth.",
             "You are a helpful assistant.", "You are a friendly assistant.",
@@ -23,6 +23,16 @@ def exchange(draw):
         known = len(draw.key)
         try:
             return _weighted(draw, _weighted(draw, _FAMILIES).FAMILY)(draw)
+        except Rejected:
+            del draw.key[known:]
+
+
+def _sum(draw):
+    """An addition or a subtraction. Many of them make one chat: nothing else needs so much practice."""
+    while True:
+        known = len(draw.key)
+        try:
+            return draw.one_of([arithmetic.add, arithmetic.subtract])(draw)
         except Rejected:
             del draw.key[known:]
 
@@ -47,6 +57,8 @@ def _chat(draw):
     turns = []
     if draw.chance(0.05):
         turns = stories.tell_and_ask(draw)
+    elif draw.chance(0.07):
+        turns = [_sum(draw) for _ in range(draw.number(6, 16))]
     elif draw.chance(0.03):
         return _chat_as_somebody(draw)
     elif draw.chance(0.3):
@@ -93,9 +105,9 @@ def _chat_as_somebody(draw):
 def document(draw):
     """(family, text) of one document."""
     kind = draw.number(0, 99)
-    if kind < 80:
+    if kind < 85:
         return "chat", _chat(draw)
-    if kind < 90:
+    if kind < 92:
         tools, messages = tool_calls.chat(draw)
         messages = [(role, _as_typed(draw, text) if role == "user" else text) for role,
                     text in messages]

@@ -139,7 +139,7 @@ def _result(draw, name, arguments):
 def chat(draw):
     """(tools, [(role, text), ...]) of one chat with one to three functions."""
     specs = []
-    for _ in range(draw.number(1, 3)):
+    for _ in range(draw.one_of([1, 1, 2, 2, 3])):
         if draw.chance(0.6):
             name, description, parameters, forms = draw.one_of(_COMMON)
             specs.append((name, description, parameters, draw.form(name, forms)))
