@@ -3,6 +3,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "base/checked_math.h"
 #include "engine/engine.h"
@@ -16,33 +17,42 @@ constexpr int64_t kMaxPages = INT32_MAX / kPageTokens;
 
 double mib(uint64_t bytes) { return static_cast<double>(bytes) / kMiB; }
 
-/// What a worker may use of its own: all that the mapped weights leave, and at least half where the
-/// weights are larger than the memory and are paged.
-uint64_t own_budget(const MemoryPlan& plan) {
-  return plan.available_bytes - std::min(plan.weights_bytes, plan.available_bytes / 2);
+uint64_t saturating_add(uint64_t a, uint64_t b) {
+  return checked_add(a, b).value_or(std::numeric_limits<uint64_t>::max());
 }
 
 /// What an open-ended plan gives to KV pages: three quarters of the budget, less activations.
 uint64_t open_kv_budget(const MemoryPlan& plan) {
-  const uint64_t budget = own_budget(plan) / 4 * 3;
+  const uint64_t budget = plan.own_budget() / 4 * 3;
   return budget - std::min(budget, plan.activation_bytes);
 }
 
-std::unexpected<Error> does_not_fit(const MemoryPlan& plan, uint64_t kv_bytes,
-                                    uint64_t page_bytes) {
-  const uint64_t left = own_budget(plan) - std::min(own_budget(plan), plan.activation_bytes);
-  const uint64_t fitting = left / page_bytes / static_cast<uint64_t>(plan.parallel) * kPageTokens;
-  return fail(
-      ErrorCode::kResourceExhausted,
-      fmt::format("the memory plan does not fit: KV cache {:.0f} MiB ({} sequences of {} "
-                  "tokens) + activations {:.0f} MiB > {:.0f} MiB available; with --parallel "
-                  "{} the largest --ctx that fits is {}",
-                  mib(kv_bytes), plan.parallel, plan.context_tokens, mib(plan.activation_bytes),
-                  mib(plan.available_bytes), plan.parallel, fitting),
-      "ctx");
+}  // namespace
+
+uint64_t MemoryPlan::own_budget() const {
+  return available_bytes - std::min(weights_bytes, available_bytes / 2);
 }
 
-}  // namespace
+bool MemoryPlan::fits() const {
+  return context_tokens > 0 && saturating_add(kv_bytes, activation_bytes) <= own_budget();
+}
+
+int32_t MemoryPlan::largest_context() const {
+  const uint64_t left = own_budget() - std::min(own_budget(), activation_bytes);
+  const uint64_t pages = left / page_bytes / static_cast<uint64_t>(parallel);
+  return static_cast<int32_t>(std::min<uint64_t>(pages, kMaxPages) * kPageTokens);
+}
+
+Error MemoryPlan::shortfall() const {
+  return {
+      ErrorCode::kResourceExhausted,
+      fmt::format("the memory plan does not fit: KV cache {:.0f} MiB ({} sequences of {} tokens) + "
+                  "activations {:.0f} MiB > {:.0f} MiB, the budget of {:.0f} MiB available beside "
+                  "{:.0f} MiB of weights; with --parallel {} the largest --ctx that fits is {}",
+                  mib(kv_bytes), parallel, context_tokens, mib(activation_bytes), mib(own_budget()),
+                  mib(available_bytes), mib(weights_bytes), parallel, largest_context()),
+      "ctx"};
+}
 
 std::string MemoryPlan::describe() const {
   return fmt::format(
@@ -53,7 +63,7 @@ std::string MemoryPlan::describe() const {
       mib(activation_bytes), mib(available_bytes), context_tokens, parallel);
 }
 
-Result<MemoryPlan> make_memory_plan(const EngineOptions& options, const ModelConfig& config,
+Result<MemoryPlan> size_memory_plan(const EngineOptions& options, const ModelConfig& config,
                                     uint64_t weights_bytes) {
   MemoryPlan plan;
   plan.weights_bytes = weights_bytes;
@@ -69,8 +79,8 @@ Result<MemoryPlan> make_memory_plan(const EngineOptions& options, const ModelCon
   plan.available_bytes =
       options.memory_limit_bytes > 0 ? options.memory_limit_bytes : available_memory_bytes();
 
-  HEARTH_ASSIGN_OR_RETURN(const uint64_t page_bytes, KvCache::page_bytes(config, options.kv_type));
-  const auto open_pages = static_cast<int64_t>(open_kv_budget(plan) / page_bytes);
+  HEARTH_ASSIGN_OR_RETURN(plan.page_bytes, KvCache::page_bytes(config, options.kv_type));
+  const auto open_pages = static_cast<int64_t>(open_kv_budget(plan) / plan.page_bytes);
   if (options.context_tokens == 0) {
     const int64_t open_tokens = std::min(open_pages, kMaxPages) * kPageTokens;
     plan.context_tokens = static_cast<int32_t>(std::min<int64_t>(plan.context_tokens, open_tokens));
@@ -89,12 +99,15 @@ Result<MemoryPlan> make_memory_plan(const EngineOptions& options, const ModelCon
     plan.kv_pages = std::clamp(open_pages, sequence_pages, plan.kv_pages);
   plan.kv_pages = std::min(plan.kv_pages, kMaxPages);
 
-  const auto kv_bytes = checked_mul<uint64_t>(static_cast<uint64_t>(plan.kv_pages), page_bytes);
-  if (plan.context_tokens == 0 || !kv_bytes || plan.activation_bytes > own_budget(plan) ||
-      *kv_bytes > own_budget(plan) - plan.activation_bytes) {
-    return does_not_fit(plan, kv_bytes.value_or(UINT64_MAX), page_bytes);
-  }
-  plan.kv_bytes = *kv_bytes;
+  plan.kv_bytes = checked_mul(static_cast<uint64_t>(plan.kv_pages), plan.page_bytes)
+                      .value_or(std::numeric_limits<uint64_t>::max());
+  return plan;
+}
+
+Result<MemoryPlan> make_memory_plan(const EngineOptions& options, const ModelConfig& config,
+                                    uint64_t weights_bytes) {
+  HEARTH_ASSIGN_OR_RETURN(const MemoryPlan plan, size_memory_plan(options, config, weights_bytes));
+  if (!plan.fits()) return std::unexpected(plan.shortfall());
   return plan;
 }
 

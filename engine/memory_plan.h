@@ -26,15 +26,30 @@ struct MemoryPlan {
   int64_t kv_pages = 0;
   int32_t vocab_size = 0;
   DType kv_type = DType::kF16;
+  uint64_t page_bytes = 0;  // of one KV page, all layers
   ForwardLimits limits;
+
+  /// What the worker may take for KV pages and activations: all that the mapped weights leave, and
+  /// at least half where the weights are larger than the memory and are paged.
+  [[nodiscard]] uint64_t own_budget() const;
+  [[nodiscard]] bool fits() const;
+  /// The largest context that would fit with this `parallel`; 0 if none does.
+  [[nodiscard]] int32_t largest_context() const;
+  /// Why the plan does not fit: kResourceExhausted with the sums and the largest context.
+  [[nodiscard]] Error shortfall() const;
 
   /// One line for the log: each part in MiB, and what it buys.
   [[nodiscard]] std::string describe() const;
 };
 
-/// Plans `options` for a model with `config` in a file of `weights_bytes`. Sizes the user left open
-/// shrink until the plan fits; sizes the user gave are kept, and a plan that then does not fit is
-/// kResourceExhausted with the byte sums and the largest context that would fit.
+/// Works out the sizes of `options` for a model with `config` in a file of `weights_bytes`. Sizes
+/// the user left open shrink until the plan fits; sizes the user gave are kept, and the plan may
+/// not fit.
+Result<MemoryPlan> size_memory_plan(const EngineOptions& options, const ModelConfig& config,
+                                    uint64_t weights_bytes);
+
+/// The same, but a plan that does not fit is kResourceExhausted with the byte sums and the largest
+/// context that would fit.
 Result<MemoryPlan> make_memory_plan(const EngineOptions& options, const ModelConfig& config,
                                     uint64_t weights_bytes);
 

@@ -18,6 +18,7 @@ constexpr std::array kCommands = {
     Command{"serve", "serve a model over HTTP", hearth::serve_command},
     Command{"run", "one completion on the terminal", hearth::run_command},
     Command{"bench", "measure speed", hearth::bench_command},
+    Command{"inspect", "show a model file and what it would take", hearth::inspect_command},
     Command{"verify", "compare logits with a reference", hearth::verify_command},
     Command{"tokenize", "text to token ids and back, line by line", hearth::tokenize_command},
     Command{"template", "render a chat template, line by line", hearth::template_command},

@@ -8,6 +8,7 @@ int serve_command(int argc, char** argv);
 int run_command(int argc, char** argv);
 int bench_command(int argc, char** argv);
 int verify_command(int argc, char** argv);
+int inspect_command(int argc, char** argv);
 int tokenize_command(int argc, char** argv);
 int template_command(int argc, char** argv);
 int synth_command(int argc, char** argv);

@@ -158,7 +158,7 @@ inline Json folder_tokenizer(const Metadata& m) {
         if (is_character && vocab.contains(left) && vocab.contains(right))
           lines.emplace_back(-scores[id], left + " " + right);
       }
-    std::ranges::stable_sort(lines, {}, &std::pair<float, std::string>::first);
+    std::ranges::sort(lines);
     for (const auto& [score, line] : lines) merges.push_back(line);
     const std::string blank = "\xE2\x96\x81";
     out["normalizer"] = {

@@ -1,0 +1,266 @@
+// hearth inspect: what a model file holds, what of it is in the page cache, and what serving it
+// would take.
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/utf8.h"
+#include "engine/engine.h"
+#include "engine/gguf/residency.h"
+#include "engine/model/architecture.h"
+#include "server/cli/commands.h"
+#include "server/cli/engine_flags.h"
+#include "server/cli/inspect_report.h"
+#include "server/config/serve_options.h"
+
+namespace hearth {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct InspectArguments {
+  std::string file;
+  bool tensors = false;
+  bool residency = false;
+  bool plan = false;
+  bool json = false;
+  std::string gpu_layers = "auto";
+  int64_t memory_limit_mb = 0;
+  EngineOptions engine;
+};
+
+void declare(CLI::App& app, InspectArguments& arguments) {
+  app.add_option("FILE", arguments.file, "model file, or the folder of a safetensors model")
+      ->required();
+  app.add_flag("--tensors", arguments.tensors, "a line for each tensor");
+  app.add_flag("--residency", arguments.residency, "which pages are in the page cache");
+  app.add_flag("--plan", arguments.plan,
+               "the memory that one worker would need; exit status 1 if it does not fit");
+  app.add_option("-c,--ctx", arguments.engine.context_tokens, "context per request; 0: the model's")
+      ->check(CLI::Range(0, 1 << 26));
+  app.add_option("--parallel", arguments.engine.parallel, "sequences at once; 0: 16 if they fit")
+      ->check(CLI::Range(0, 4096));
+  app.add_option("--gpu-layers,--n-gpu-layers", arguments.gpu_layers,
+                 "layers on the GPU: N, auto or all; also -ngl");
+  app.add_option("--step-tokens", arguments.engine.step_tokens, "most tokens of one step")
+      ->check(CLI::Range(1, 65'536))
+      ->capture_default_str();
+  app.add_option("--memory-limit-mb", arguments.memory_limit_mb,
+                 "memory that the plan may use, in MiB; 0: what there is")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
+  app.add_flag("--json", arguments.json, "all of it as JSON");
+  add_engine_flags(app, arguments.engine);
+}
+
+/// "-ngl N" is what users of such tools type; the parser knows long names and single letters.
+std::vector<std::string> spelled_out(int argc, char** argv) {
+  std::vector<std::string> out;
+  for (int i = argc - 1; i > 0; --i) {  // the parser takes them from the back
+    const std::string argument = argv[i];
+    out.push_back(argument == "-ngl"  ? "--gpu-layers"
+                  : argument == "-np" ? "--parallel"
+                                      : argument);
+  }
+  return out;
+}
+
+Status check_gpu(const std::string& text) {
+  GpuLayers layers;
+  if (text == "all") {
+    layers.kind = GpuLayers::Kind::kAll;
+  } else if (text != "auto") {
+    layers.kind = GpuLayers::Kind::kCount;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), layers.count);
+    if (error != std::errc() || end != text.data() + text.size() || layers.count < 0)
+      return fail(ErrorCode::kInvalidArgument,
+                  "--gpu-layers is '" + text + "', expected a number, auto or all", "gpu-layers");
+  }
+  return check_gpu_layers(layers, 0);
+}
+
+Result<MemoryPlan> plan_of(const ModelFile& file, const InspectArguments& arguments) {
+  HEARTH_RETURN_IF_ERROR(check_gpu(arguments.gpu_layers));
+  HEARTH_ASSIGN_OR_RETURN(const ModelConfig config, read_model_config(file));
+  EngineOptions options = arguments.engine;
+  options.memory_limit_bytes = static_cast<uint64_t>(arguments.memory_limit_mb) << 20;
+  return size_memory_plan(options, config, file.mapped_bytes());
+}
+
+/// Entries by key: the table itself has no order.
+std::vector<std::pair<std::string_view, const MetaValue*>> sorted_entries(
+    const Metadata& metadata) {
+  std::vector<std::pair<std::string_view, const MetaValue*>> out;
+  for (const auto& [key, value] : metadata.entries()) out.emplace_back(key, &value);
+  std::ranges::sort(out, {}, &std::pair<std::string_view, const MetaValue*>::first);
+  return out;
+}
+
+double percent(uint64_t part, uint64_t whole) {
+  return whole == 0 ? 100.0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
+}
+
+void print_sum(const std::string& name, const TensorSum& sum, bool residency) {
+  std::printf("  %-12s %6llu tensors  %10s", name.c_str(),
+              static_cast<unsigned long long>(sum.tensors), readable_bytes(sum.bytes).c_str());
+  if (residency) std::printf("  %5.1f %% in the page cache", percent(sum.resident, sum.bytes));
+  std::printf("\n");
+}
+
+void print_overview(const ModelFile& file, const InspectReport& report) {
+  std::printf("%s\n", file.path().filename().c_str());
+  std::printf("  format       %s%s\n", file.format().c_str(),
+              file.version() > 0 ? (" " + std::to_string(file.version())).c_str() : "");
+  std::printf("  size         %llu bytes (%s) in %zu file%s\n",
+              static_cast<unsigned long long>(file.mapped_bytes()),
+              readable_bytes(file.mapped_bytes()).c_str(), file.mappings().size(),
+              file.mappings().size() == 1 ? "" : "s");
+  std::printf("  parameters   %llu\n", static_cast<unsigned long long>(report.parameters));
+  for (const auto& [type, sum] : report.types) print_sum(type, sum, report.has_residency);
+  std::printf("\nmetadata\n");
+  for (const auto& [key, value] : sorted_entries(file.metadata()))
+    std::printf("  %-44s %s\n", std::string(key).c_str(), readable_value(*value).c_str());
+}
+
+void print_tensors(const ModelFile& file, const InspectReport& report) {
+  std::printf("\ntensors\n");
+  for (size_t i = 0; i < file.tensors().size(); ++i) {
+    const TensorInfo& tensor = file.tensors()[i];
+    std::printf("  %-36s %-8s %-22s %12llu bytes", std::string(tensor.name).c_str(),
+                std::string(dtype_info(tensor.dtype).name).c_str(), readable_shape(tensor).c_str(),
+                static_cast<unsigned long long>(tensor.bytes));
+    if (report.has_residency) std::printf("  %5.1f %%", percent(report.resident[i], tensor.bytes));
+    std::printf("\n");
+  }
+}
+
+void print_residency(const ModelFile& file, const InspectReport& report) {
+  std::printf("\nin the page cache: %llu of %llu bytes (%.1f %%)\n",
+              static_cast<unsigned long long>(report.file_resident),
+              static_cast<unsigned long long>(file.mapped_bytes()),
+              percent(report.file_resident, file.mapped_bytes()));
+  for (const auto& [name, sum] : report.layers) print_sum(name, sum, true);
+}
+
+void print_plan(const MemoryPlan& plan) {
+  const auto line = [](const char* what, uint64_t bytes) {
+    std::printf("  %-34s %16llu bytes  %10s\n", what, static_cast<unsigned long long>(bytes),
+                readable_bytes(bytes).c_str());
+  };
+  std::printf("\nmemory plan of one worker: %d sequences of %d tokens, KV cache in %s\n",
+              plan.parallel, plan.context_tokens,
+              std::string(dtype_info(plan.kv_type).name).c_str());
+  std::printf("cpu\n");
+  line("weights, mapped and shared", plan.weights_bytes);
+  line("KV cache, touched as it fills", plan.kv_bytes);
+  line("activations", plan.activation_bytes);
+  line("available", plan.available_bytes);
+  line("  of it for KV cache and activations", plan.own_budget());
+}
+
+Json value_json(const MetaValue& value) {
+  if (const auto* text = std::get_if<std::string_view>(&value)) return sanitize_utf8(*text);
+  if (std::holds_alternative<MetaArray>(value)) return readable_value(value);
+  return std::visit(
+      [](const auto& scalar) -> Json {
+        if constexpr (std::is_arithmetic_v<std::decay_t<decltype(scalar)>>) return scalar;
+        return nullptr;
+      },
+      value);
+}
+
+Json sum_json(const TensorSum& sum, bool residency) {
+  Json out = {{"tensors", sum.tensors}, {"bytes", sum.bytes}};
+  if (residency) out["resident_bytes"] = sum.resident;
+  return out;
+}
+
+Json plan_json(const MemoryPlan& plan) {
+  return {{"fits", plan.fits()},
+          {"context_tokens", plan.context_tokens},
+          {"parallel", plan.parallel},
+          {"kv_type", dtype_info(plan.kv_type).name},
+          {"kv_pages", plan.kv_pages},
+          {"page_tokens", plan.page_tokens},
+          {"largest_context_tokens", plan.largest_context()},
+          {"devices", Json::array({{{"device", "cpu"},
+                                    {"weights_bytes", plan.weights_bytes},
+                                    {"kv_bytes", plan.kv_bytes},
+                                    {"activation_bytes", plan.activation_bytes},
+                                    {"budget_bytes", plan.own_budget()},
+                                    {"available_bytes", plan.available_bytes}}})}};
+}
+
+Json report_json(const ModelFile& file, const InspectReport& report,
+                 const InspectArguments& arguments) {
+  Json out = {{"file", sanitize_utf8(file.path().filename().string())},
+              {"format", file.format()},
+              {"version", file.version()},
+              {"bytes", file.mapped_bytes()},
+              {"files", file.mappings().size()},
+              {"parameters", report.parameters}};
+  for (const auto& [key, value] : sorted_entries(file.metadata()))
+    out["metadata"][std::string(key)] = value_json(*value);
+  for (const auto& [type, sum] : report.types)
+    out["types"][type] = sum_json(sum, report.has_residency);
+  for (const auto& [name, sum] : report.layers)
+    out["layers"][name] = sum_json(sum, report.has_residency);
+  if (report.has_residency) out["resident_bytes"] = report.file_resident;
+  for (size_t i = 0; arguments.tensors && i < file.tensors().size(); ++i) {
+    const TensorInfo& tensor = file.tensors()[i];
+    Json entry = {
+        {"name", sanitize_utf8(tensor.name)},
+        {"type", dtype_info(tensor.dtype).name},
+        {"shape", std::vector<int64_t>(tensor.dims.begin(), tensor.dims.begin() + tensor.num_dims)},
+        {"bytes", tensor.bytes}};
+    if (report.has_residency) entry["resident_bytes"] = report.resident[i];
+    out["tensors"].push_back(std::move(entry));
+  }
+  return out;
+}
+
+/// The exit status: 1 where the plan does not fit.
+Result<int> inspect(const InspectArguments& arguments) {
+  HEARTH_ASSIGN_OR_RETURN(const auto file, ModelFile::open(arguments.file));
+  if (arguments.residency) HEARTH_RETURN_IF_ERROR(check_residency_is_told(file->path()));
+  HEARTH_ASSIGN_OR_RETURN(const InspectReport report,
+                          make_inspect_report(*file, arguments.residency));
+  std::optional<MemoryPlan> plan;
+  if (arguments.plan) {
+    HEARTH_ASSIGN_OR_RETURN(plan, plan_of(*file, arguments));
+  }
+  if (arguments.json) {
+    Json out = report_json(*file, report, arguments);
+    if (plan) out["plan"] = plan_json(*plan);
+    std::puts(out.dump(2).c_str());
+  } else {
+    print_overview(*file, report);
+    if (arguments.tensors) print_tensors(*file, report);
+    if (arguments.residency) print_residency(*file, report);
+    if (plan) print_plan(*plan);
+  }
+  if (!plan || plan->fits()) return 0;
+  return std::unexpected(plan->shortfall());
+}
+
+}  // namespace
+
+int inspect_command(int argc, char** argv) {
+  CLI::App app{"Shows what a model file holds and what serving it would take.", "hearth inspect"};
+  InspectArguments arguments;
+  declare(app, arguments);
+  try {
+    app.parse(spelled_out(argc, argv));
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  const auto status = inspect(arguments);
+  return status.has_value() ? *status : report_failure(status.error());
+}
+
+}  // namespace hearth

@@ -1,0 +1,106 @@
+// hearth inspect: its figures against those of the kernel and of a worker that serves.
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import { readFileSync, statSync } from "node:fs";
+import { test } from "node:test";
+import { Daemon, builtinModel, post, run, synth, temporaryFolder } from "./support/hearth.mjs";
+
+function inspect(...args) {
+  const done = run(["inspect", ...args, "--json"]);
+  return { status: done.status, stderr: done.stderr, report: done.stdout ? JSON.parse(done.stdout) : undefined };
+}
+
+const sum = (values) => values.reduce((total, value) => total + value, 0);
+
+/** Mappings of a process in bytes: resident in the model's file, and in planned memory, which alone asks for huge pages. */
+function measuredBytes(pid, model) {
+  const out = { file: 0, planned: 0, other: 0 };
+  for (const block of readFileSync(`/proc/${pid}/smaps`, "utf8").split(/\n(?=[0-9a-f]+-[0-9a-f]+ )/)) {
+    const header = block.slice(0, block.indexOf("\n"));
+    const resident = Number(block.match(/^Rss:\s+(\d+) kB/m)[1]) * 1024;
+    const isPlanned = header.trim().split(/\s+/).length === 5 && /^VmFlags:.*\bhg\b/m.test(block);
+    out[header.endsWith(model) ? "file" : isPlanned ? "planned" : "other"] += resident;
+  }
+  return out;
+}
+
+test("metadata, types and tensors add up", () => {
+  const { status, report } = inspect(builtinModel, "--tensors");
+  assert.equal(status, 0);
+  assert.equal(report.format, "GGUF");
+  assert.equal(report.bytes, statSync(builtinModel).size);
+  assert.equal(report.metadata["general.architecture"], "llama");
+  const bytes = sum(report.tensors.map((tensor) => tensor.bytes));
+  assert.equal(sum(Object.values(report.types).map((type) => type.bytes)), bytes);
+  assert.equal(sum(Object.values(report.layers).map((layer) => layer.bytes)), bytes);
+  assert.ok(bytes < report.bytes);
+  assert.equal(sum(report.tensors.map(({ shape }) => shape.reduce((a, b) => a * b))), report.parameters);
+  const text = run(["inspect", builtinModel, "--tensors"]);
+  assert.match(text.stdout, /token_embd\.weight\s+q8_0/);
+  assert.equal(run(["inspect"]).status, 2);
+  assert.equal(inspect("/absent.gguf").status, 1);
+});
+
+test("residency is what the page cache holds", (t) => {
+  const model = synth(temporaryFolder(), "cached.gguf", ["--preset", "120m", "--type", "q4_0"]);
+  const resident = () => inspect(model, "--residency", "--tensors").report;
+  readFileSync(model);
+  const whole = resident();
+  assert.equal(whole.resident_bytes, whole.bytes);
+  for (const tensor of whole.tensors) assert.equal(tensor.resident_bytes, tensor.bytes);
+  if (execFileSync("stat", ["-f", "-c", "%T", model], { encoding: "utf8" }).trim() === "tmpfs") {
+    t.diagnostic("the temporary folder is memory: nothing can leave the page cache");
+    return;
+  }
+  spawnSync("sync", [model]);
+  spawnSync("dd", [`if=${model}`, "iflag=nocache", "count=0"]); // asks the kernel to forget the file
+  const evicted = resident();
+  t.diagnostic(`${evicted.resident_bytes} of ${evicted.bytes} bytes left`);
+  assert.ok(evicted.resident_bytes < 0.5 * evicted.bytes);
+  assert.equal(sum(evicted.tensors.map((tensor) => tensor.resident_bytes)),
+               sum(Object.values(evicted.layers).map((layer) => layer.resident_bytes)));
+});
+
+test("a plan is what a worker takes, within 2 %", async (t) => {
+  // Much KV cache for few weights, so that filling it takes seconds.
+  const shape = ["--layers", "2", "--hidden", "256", "--heads", "16", "--kv-heads", "16", "--head-dim", "128", "--ffn", "512"];
+  const model = synth(temporaryFolder(), "plan.gguf", ["--type", "q4_0", ...shape]);
+  const sizes = ["-c", "1024", "--parallel", "4", "--step-tokens", "64"];
+  const { report } = inspect(model, "--plan", ...sizes);
+  assert.equal(report.plan.fits, true);
+  const [cpu] = report.plan.devices;
+  const predicted = cpu.weights_bytes + cpu.kv_bytes + cpu.activation_bytes;
+
+  const daemon = await Daemon.start(["-m", model, "--workers", "1", "-t", "1", ...sizes]);
+  t.after(() => daemon.stop());
+  const answers = await Promise.all(
+    [0, 1, 2, 3].map((i) => {
+      const prompt = Array.from({ length: 1000 }, (_, at) => 10 + ((at * 7 + i * 31) % 200));
+      return post(`${daemon.url}/v1/completions`, { prompt, max_tokens: 4 });
+    }),
+  );
+  for (const { status, json } of answers) assert.equal(status, 200, JSON.stringify(json));
+
+  const [worker] = daemon.workers();
+  const { file, planned, other } = measuredBytes(worker, model);
+  const difference = (file + planned) / predicted - 1;
+  t.diagnostic(`predicted ${predicted}, measured ${file} + ${planned} bytes (${(100 * difference).toFixed(2)} %), ${other} besides`);
+  assert.ok(Math.abs(difference) < 0.02, `off by ${(100 * difference).toFixed(2)} %`);
+  assert.ok(other < 48 << 20, `${other} bytes besides`);
+});
+
+test("a plan that does not fit is refused, and the largest context fits", () => {
+  const limits = ["--parallel", "4", "--memory-limit-mb", "64"];
+  const { status, stderr, report } = inspect(builtinModel, "--plan", "-c", "4000000", ...limits);
+  assert.equal(status, 1);
+  assert.equal(report.plan.fits, false);
+  const [cpu] = report.plan.devices;
+  assert.ok(cpu.kv_bytes + cpu.activation_bytes > cpu.budget_bytes);
+  const largest = report.plan.largest_context_tokens;
+  assert.match(stderr, new RegExp(`the largest --ctx that fits is ${largest}`));
+  assert.equal(inspect(builtinModel, "--plan", "-c", String(largest), ...limits).status, 0);
+  assert.equal(inspect(builtinModel, "--plan", "-c", String(largest + 1), ...limits).status, 1);
+  const served = run(["serve", "--port", "0", "-m", builtinModel, "-c", String(largest + 1), ...limits], { timeout: 20_000 });
+  assert.equal(served.status, 1, served.stderr);
+  assert.match(run(["inspect", builtinModel, "--plan", "-ngl", "8"]).stderr, /needs a GPU/);
+});
