@@ -93,8 +93,8 @@ void Scheduler::make_room() {
   if (has_slot && pages_for(next->num_tokens) <= pool_.available()) return;
   Sequence* victim = nullptr;
   for (Sequence* sequence : running_) {
-    if (sequence->decoded < kFairQuantumTokens || priority_of(*sequence) < priority_of(*next) ||
-        sequence->flow->served_tokens <= next->flow->served_tokens + kFairQuantumTokens)
+    if (sequence->decoded < kFairTurnTokens || priority_of(*sequence) < priority_of(*next) ||
+        sequence->flow->served_tokens <= next->flow->served_tokens + kFairLeadTokens)
       continue;
     if (victim == nullptr || sequence->flow->served_tokens >= victim->flow->served_tokens)
       victim = sequence;

@@ -43,10 +43,12 @@ struct SchedulerOptions {
 /// Steps after which a waiting sequence's priority, or its prompt's length, no longer matters:
 /// under a minute on a slow machine, long enough that priorities mean something.
 inline constexpr uint64_t kPatienceSteps = 1024;
-/// Decode rows that a sequence has between two pauses for fairness, and the lead in tokens that a
-/// key needs before one of its sequences pauses: a pause costs recomputing at most one page where
-/// the cache keeps the others, so it is worth a few pages of tokens.
-inline constexpr int32_t kFairQuantumTokens = 128;
+/// The lead in tokens that a key needs before one of its sequences pauses for another key's: a few
+/// pages, since a pause costs recomputing at most one where the cache keeps the others.
+inline constexpr int32_t kFairLeadTokens = 128;
+/// Decode rows that a sequence has between two such pauses, so that every turn brings it on. Short:
+/// a key whose client asks again as soon as it is answered finds its place taken each time.
+inline constexpr int32_t kFairTurnTokens = 16;
 
 struct SequenceSpec {
   SequenceId id = 0;
