@@ -51,7 +51,9 @@ export async function until(condition, what, timeoutMs = 20_000) {
 
 // A test that fails leaves its daemon behind; the file must end all the same.
 const running = new Set();
-after(() => running.forEach((child) => child.kill("SIGKILL")));
+const endAll = () => running.forEach((child) => child.kill("SIGKILL"));
+if (process.env.NODE_TEST_CONTEXT) after(endAll);
+else process.on("exit", endAll);
 
 /** A running `hearth serve`. Its log is in `log`, its address in `url`. */
 export class Daemon {
@@ -124,11 +126,12 @@ export async function post(url, body, headers = {}) {
 }
 
 /** Streams a completion; calls `onEvent` with each parsed event. Gives all of them. */
-export async function stream(url, body, onEvent = () => {}) {
+export async function stream(url, body, onEvent = () => {}, headers = {}, signal = undefined) {
   const response = await fetch(url, {
     method: "POST",
-    headers: { "content-type": "application/json" },
+    headers: { "content-type": "application/json", ...headers },
     body: JSON.stringify({ ...body, stream: true }),
+    signal,
   });
   if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
   const events = [];
