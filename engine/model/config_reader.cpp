@@ -138,6 +138,12 @@ Status read_window_pattern(const KeyReader& keys, int32_t period, ModelConfig& c
   return {};
 }
 
+bool has_layer_tensor(const ModelFile& file, const ModelConfig& config, std::string_view name) {
+  for (int32_t i = 0; i < config.num_layers; ++i)
+    if (file.find_tensor(fmt::format("blk.{}.{}", i, name)) != nullptr) return true;
+  return false;
+}
+
 Status read_learned_positions(const ModelFile& file, ModelConfig& config) {
   const std::string name = "position_embd.weight";
   const std::string source = file.path().filename().string();

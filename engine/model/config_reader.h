@@ -22,6 +22,10 @@ Result<ModelConfig> read_common_config(const ModelFile& file, NormKind norm = No
 /// "<arch>.attention.sliding_window_pattern" says otherwise.
 Status read_window_pattern(const KeyReader& keys, int32_t period, ModelConfig& config);
 
+/// Whether any layer has the tensor blk.N.NAME: variants of an architecture differ by it. A layer
+/// that then lacks it is refused when the tensors are looked up.
+bool has_layer_tensor(const ModelFile& file, const ModelConfig& config, std::string_view name);
+
 /// The number of learned positions: the rows of position_embd.
 Status read_learned_positions(const ModelFile& file, ModelConfig& config);
 

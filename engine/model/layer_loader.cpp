@@ -59,10 +59,18 @@ class LayerLoader {
       w_.v = rows_of(qkv, q_size + kv_size, kv_size);
       return {};
     }
-    HEARTH_ASSIGN_OR_RETURN(w_.q, linear("attn_q", q_size, c_.hidden_size, c_.qkv_bias));
-    HEARTH_ASSIGN_OR_RETURN(w_.k, linear("attn_k", kv_size, c_.hidden_size, c_.qkv_bias));
-    HEARTH_ASSIGN_OR_RETURN(w_.v, linear("attn_v", kv_size, c_.hidden_size, c_.qkv_bias));
+    // Of optional biases, there are all three or none.
+    const bool biased = has_bias("attn_q") || has_bias("attn_k") || has_bias("attn_v");
+    const Presence bias =
+        biased && c_.qkv_bias == Presence::kOptional ? Presence::kRequired : c_.qkv_bias;
+    HEARTH_ASSIGN_OR_RETURN(w_.q, linear("attn_q", q_size, c_.hidden_size, bias));
+    HEARTH_ASSIGN_OR_RETURN(w_.k, linear("attn_k", kv_size, c_.hidden_size, bias));
+    HEARTH_ASSIGN_OR_RETURN(w_.v, linear("attn_v", kv_size, c_.hidden_size, bias));
     return {};
+  }
+
+  [[nodiscard]] bool has_bias(const std::string& name) const {
+    return tensors_.contains(prefix_ + name + ".bias");
   }
 
   Status load_qk_norms() {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <numbers>
+#include <utility>
 
 #include "engine/gguf/quote.h"
 #include "engine/model/key_reader.h"
@@ -95,12 +96,18 @@ Status apply_longrope(const ModelFile& file, const KeyReader& keys, const ModelC
 
 Status apply_scaling(const ModelFile& file, const KeyReader& keys, const ModelConfig& config,
                      double base, YarnRange range, RopeConfig& rope) {
-  // Files of 2023 write the linear factor as rope.scale_linear and no type; those with longrope's
-  // factors may name no type either.
+  // Files of 2023 write the linear factor as rope.scale_linear and no type; those with longrope may
+  // name no type either: its factors, or a first context shorter than the last, tell.
   const bool has_factors = file.find_tensor("rope_factors_long.weight") != nullptr ||
                            file.find_tensor("rope_factors_short.weight") != nullptr;
   HEARTH_ASSIGN_OR_RETURN(const float old_linear, keys.positive_or("rope.scale_linear", 1.0F));
-  const char* unnamed = has_factors ? "longrope" : old_linear == 1.0F ? "none" : "linear";
+  HEARTH_ASSIGN_OR_RETURN(
+      const uint32_t first_context,
+      keys.metadata().u32_or(keys.key("rope.scaling.original_context_length"), 0));
+  const bool stretched = first_context > 0 && std::cmp_less(first_context, config.context_length);
+  const char* unnamed = has_factors || stretched ? "longrope"
+                        : old_linear == 1.0F     ? "none"
+                                                 : "linear";
   HEARTH_ASSIGN_OR_RETURN(const std::string_view type,
                           keys.metadata().string_or(keys.key("rope.scaling.type"), unnamed));
   HEARTH_ASSIGN_OR_RETURN(const float factor, keys.positive_or("rope.scaling.factor", old_linear));

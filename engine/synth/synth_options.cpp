@@ -1,20 +1,13 @@
 #include "engine/synth/synth_options.h"
 
 #include <array>
+#include <type_traits>
 
 #include "engine/gguf/quote.h"
 #include "engine/synth/builtin_vocab.h"
 
 namespace hearth {
 namespace {
-
-constexpr std::array kArchs = {
-    SynthArch{"llama", "llama", "gpt-2", false, false, false, false, 10000.0F, 1e-5F},
-    SynthArch{"llama3", "llama", "llama-bpe", true, false, false, true, 500000.0F, 1e-5F},
-    SynthArch{"mistral", "llama", "gpt-2", true, false, false, false, 1000000.0F, 1e-5F},
-    SynthArch{"qwen2", "qwen2", "qwen2", true, true, false, false, 1000000.0F, 1e-6F},
-    SynthArch{"qwen3", "qwen3", "qwen2", true, false, true, false, 1000000.0F, 1e-6F},
-};
 
 constexpr std::array kTypes = {
     SynthType{"f32", DType::kF32, false, 0},        SynthType{"f16", DType::kF16, false, 1},
@@ -64,7 +57,7 @@ std::unexpected<Error> bad_option(std::string_view option, const std::string& va
 
 template <typename Table>
 auto find_row(const Table& table, std::string_view option, std::string_view name)
-    -> Result<const typename Table::value_type*> {
+    -> Result<const std::remove_cvref_t<decltype(*table.begin())>*> {
   std::string choices;
   for (const auto& row : table) {
     if (row.name == name) return &row;
@@ -82,14 +75,14 @@ Status check_range(std::string_view option, int64_t value, int64_t low, int64_t 
 }  // namespace
 
 Result<const SynthArch*> find_synth_arch(std::string_view name) {
-  return find_row(kArchs, "arch", name);
+  return find_row(synth_arch_table(), "arch", name);
 }
 
 Result<const SynthType*> find_synth_type(std::string_view name) {
   return find_row(kTypes, "type", name);
 }
 
-std::vector<std::string> synth_architectures() { return names_of(kArchs); }
+std::vector<std::string> synth_architectures() { return names_of(synth_arch_table()); }
 std::vector<std::string> synth_types() { return names_of(kTypes); }
 std::vector<std::string> synth_presets() { return names_of(kPresets); }
 
@@ -106,7 +99,7 @@ Result<SynthOptions> synth_preset(std::string_view preset, std::string_view arch
   options.hidden_size = shape->hidden_size;
   options.num_heads = shape->num_heads;
   const Heads& heads = arch_row->grouped_queries ? shape->grouped : shape->plain;
-  options.num_kv_heads = heads.num_kv_heads;
+  options.num_kv_heads = arch_row->one_kv_head ? 1 : heads.num_kv_heads;
   options.head_dim = shape->head_dim;
   options.ffn_size = heads.ffn_size;
   options.vocab_size = shape->vocab_size;

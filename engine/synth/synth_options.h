@@ -5,23 +5,11 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "engine/synth/synth_archs.h"
 #include "engine/synth/synthetic_model.h"
 #include "kernels/dtype.h"
 
 namespace hearth {
-
-/// What sets an architecture's files apart.
-struct SynthArch {
-  std::string_view name;  // as in SynthOptions::arch
-  std::string_view key;   // general.architecture and the prefix of its keys
-  std::string_view pre_tokenizer;
-  bool grouped_queries;  // presets have fewer KV heads than heads
-  bool qkv_bias;
-  bool qk_norm;
-  bool rope_freqs;
-  float rope_theta;
-  float rms_norm_eps;
-};
 
 /// The types of a file's matrices.
 struct SynthType {

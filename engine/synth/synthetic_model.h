@@ -14,8 +14,8 @@ namespace hearth {
 
 /// What to write. One seed and one set of options always give the same bytes.
 struct SynthOptions {
-  /// "llama", "llama3" (llama with a rope_freqs tensor), "mistral" (llama with grouped-query
-  /// attention by default), "qwen2" (biases on Q, K, V), "qwen3" (norms on Q and K).
+  /// A name of engine/synth/synth_archs.cpp: "llama", "llama3" (llama with a rope_freqs tensor),
+  /// "mistral" (llama with grouped-query attention by default), "mixtral" (llama with experts), …
   std::string arch = "llama";
   /// A name of kernels/dtype.h ("f32", "q4_0", "iq4_xs", …) for all matrices, or "q4_k_m": attn_v
   /// and ffn_down in q6_k in half of the layers. Where rows allow it, the output matrix of a

@@ -13,9 +13,14 @@ using namespace testing;
 
 constexpr size_t kLargestBatch = 64;
 
-EngineOptions crowd_options(const std::string& type, int32_t threads, int32_t chunk) {
+struct ModelKind {
+  std::string arch;
+  std::string type;
+};
+
+EngineOptions crowd_options(const ModelKind& model, int32_t threads, int32_t chunk) {
   EngineOptions options;
-  options.model = tiny_model("llama", type);
+  options.model = tiny_model(model.arch, model.type);
   options.context_tokens = 96;
   options.parallel = kLargestBatch;
   options.threads = threads;
@@ -40,8 +45,8 @@ std::vector<GenerateRequest> make_requests() {
 }
 
 /// Each request by itself, computed in full.
-Answers run_each_alone(const std::string& type, const std::vector<GenerateRequest>& requests) {
-  auto engine = load(crowd_options(type, 1, 512));
+Answers run_each_alone(const ModelKind& model, const std::vector<GenerateRequest>& requests) {
+  auto engine = load(crowd_options(model, 1, 512));
   Answers answers;
   for (GenerateRequest request : requests) {
     request.cache_salt = request.id;  // prompts must not find each other's pages
@@ -74,22 +79,34 @@ void compare_batches(Engine& engine, std::vector<GenerateRequest> requests, cons
   }
 }
 
+void compare_crowds(const ModelKind& model, const std::vector<int32_t>& chunks) {
+  CAPTURE(model.arch);
+  CAPTURE(model.type);
+  const std::vector<GenerateRequest> requests = make_requests();
+  const Answers alone = run_each_alone(model, requests);
+  for (const int32_t threads : {1, 2}) {
+    for (const int32_t chunk : chunks) {
+      CAPTURE(threads);
+      CAPTURE(chunk);
+      auto engine = load(crowd_options(model, threads, chunk));
+      compare_batches(*engine, requests, alone);
+    }
+  }
+}
+
 }  // namespace
 
 TEST_CASE("same request, same bits: batch, chunks, threads, cache, weights of every kind") {
-  const std::vector<GenerateRequest> requests = make_requests();
-  for (const char* type : {"f32", "f16", "q8_0", "q4_0", "q4_k_m", "q6_k", "iq4_nl"}) {
-    CAPTURE(type);
-    const Answers alone = run_each_alone(type, requests);
-    for (const int32_t threads : {1, 2}) {
-      for (const int32_t chunk : {1, 7, 64, 512}) {
-        CAPTURE(threads);
-        CAPTURE(chunk);
-        auto engine = load(crowd_options(type, threads, chunk));
-        compare_batches(*engine, requests, alone);
-      }
-    }
-  }
+  for (const char* type : {"f32", "f16", "q8_0", "q4_0", "q4_k_m", "q6_k", "iq4_nl"})
+    compare_crowds({"llama", type}, {1, 7, 64, 512});
+}
+
+TEST_CASE("same request, same bits: experts, norms, windows, soft caps and sinks") {
+  for (const ModelKind& model :
+       {ModelKind{"mixtral", "q8_0"}, ModelKind{"qwen3moe", "f32"}, ModelKind{"gpt-oss", "q4_0"},
+        ModelKind{"falcon40b", "f32"}, ModelKind{"gpt2", "q8_0"}, ModelKind{"gemma2", "f32"},
+        ModelKind{"gemma3", "q4_1"}, ModelKind{"command-r", "f16"}})
+    compare_crowds(model, {1, 7, 512});
 }
 
 }  // namespace hearth

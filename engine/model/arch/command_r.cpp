@@ -15,7 +15,7 @@ static Result<ModelConfig> read_command_r(const ModelFile& file) {
   c.norms.ffn = c.norms.attention;
   c.parallel_residual = true;
   HEARTH_ASSIGN_OR_RETURN(c.logit_scale, keys.positive("logit_scale"));
-  if (file.find_tensor("blk.0.attn_q_norm.weight") != nullptr) c.qk_norm = QkNorm::kEachHead;
+  if (has_layer_tensor(file, c, "attn_q_norm.weight")) c.qk_norm = QkNorm::kEachHead;
   HEARTH_ASSIGN_OR_RETURN(RopeConfig rope, read_rope(file, c, kernels::RopeStyle::kInterleaved));
   c.ropes.push_back(std::move(rope));
   return c;

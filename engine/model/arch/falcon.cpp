@@ -10,7 +10,7 @@ Architecture architecture_falcon();
 
 static Result<ModelConfig> read_falcon(const ModelFile& file) {
   HEARTH_ASSIGN_OR_RETURN(ModelConfig c, read_common_config(file, NormKind::kLayer));
-  const bool two_norms = file.find_tensor("blk.0.attn_norm_2.weight") != nullptr;
+  const bool two_norms = has_layer_tensor(file, c, "attn_norm_2.weight");
   c.norms.attention = two_norms ? "attn_norm_2" : "attn_norm";
   c.norms.ffn = "attn_norm";
   c.parallel_residual = true;

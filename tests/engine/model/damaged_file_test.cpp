@@ -160,9 +160,13 @@ void use(const Model& model, size_t& sum) {
       touch(linear.bias, sizeof(float) * static_cast<size_t>(linear.weight.rows), sum);
   };
   touch_matrix(model.output());
-  for (const LayerWeights& w : model.layers())
-    for (const auto& linear : {w.q, w.k, w.v, w.attention_out, w.gate, w.up, w.down})
-      touch_matrix(linear);
+  for (const LayerWeights& w : model.layers()) {
+    for (const auto& linear :
+         {w.q, w.k, w.v, w.attention_out, w.gate, w.up, w.down, w.experts.router})
+      if (linear.present()) touch_matrix(linear);
+    for (const auto* matrices : {&w.experts.gate, &w.experts.up, &w.experts.down})
+      for (const auto& weight : matrices->weights) touch_matrix({.weight = weight});
+  }
 }
 
 void load(const std::filesystem::path& path, Outcome& outcome) {
@@ -265,8 +269,16 @@ std::filesystem::path sentencepiece_vocabulary() {
 }  // namespace
 
 TEST_CASE("damaged files with a byte-level vocabulary load or are refused in one line") {
-  load_damaged(small_model("qwen3"), 2500, 1);
-  load_damaged(small_model("llama3"), 2500, 2);
+  load_damaged(small_model("qwen3"), 1500, 1);
+  load_damaged(small_model("llama3"), 1000, 2);
+}
+
+TEST_CASE("damaged files of other shapes load or are refused in one line") {
+  load_damaged(small_model("gpt-oss"), 1000, 4);   // experts, sinks, biases
+  load_damaged(small_model("falcon40b"), 500, 5);  // fused matrices, LayerNorm
+  load_damaged(small_model("gemma3"), 500, 6);     // windows by pattern, two RoPEs
+  load_damaged(small_model("phi3"), 500, 7);       // longrope
+  load_damaged(small_model("gpt2"), 500, 8);       // learned positions
 }
 
 TEST_CASE("damaged files with a SentencePiece vocabulary load or are refused in one line") {

@@ -71,7 +71,7 @@ Error load_error(const FileSpec& spec) {
 
 }  // namespace
 
-TEST_CASE("every synthetic architecture loads with its parts") {
+TEST_CASE("the Llama family loads with its parts") {
   for (const char* arch : {"llama", "llama3", "mistral", "qwen2", "qwen3"}) {
     CAPTURE(arch);
     const auto model = Model::load(tiny_model(arch));

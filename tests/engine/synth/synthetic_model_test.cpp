@@ -127,21 +127,51 @@ TEST_CASE("architectures have their keys and tensors") {
     const auto model = make(options, folder.path() / "m.gguf");
     const Metadata& m = model->metadata();
     const std::string key(m.string("general.architecture").value());
-    CHECK(key == (arch.starts_with("qwen") ? arch : "llama"));
     CHECK(m.u32(key + ".block_count").value() == 2);
     CHECK(m.u32(key + ".attention.head_count").value() == 4);
-    CHECK(m.u32(key + ".attention.head_count_kv").value() == (arch == "llama" ? 4 : 2));
+    CHECK(m.u32(key + ".attention.head_count_kv").value() ==
+          static_cast<uint32_t>(options.num_kv_heads));
     CHECK(m.u32(key + ".vocab_size").value() == 512);
-    CHECK(m.f32(key + ".rope.freq_base").value() >= 10000.0F);
-    CHECK(m.f32(key + ".attention.layer_norm_rms_epsilon").value() > 0.0F);
+    CHECK(m.contains(key + ".rope.freq_base") ==
+          (model->find_tensor("position_embd.weight") == nullptr));
+    CHECK(m.contains(key + ".attention.layer_norm_epsilon") ==
+          !m.contains(key + ".attention.layer_norm_rms_epsilon"));
+    CHECK((model->find_tensor("rope_freqs.weight") != nullptr) == (arch == "llama3"));
+    CHECK((model->find_tensor("blk.0.attn_q.weight") != nullptr) ==
+          (model->find_tensor("blk.0.attn_qkv.weight") == nullptr));
+  }
+}
+
+TEST_CASE("the Llama family has grouped queries, biases and norms where it should") {
+  const TemporaryFolder folder;
+  for (const std::string arch : {"llama", "llama3", "mistral", "qwen2", "qwen3"}) {
+    CAPTURE(arch);
+    const SynthOptions options = preset("tiny", arch, "f16");
+    const auto model = make(options, folder.path() / "m.gguf");
+    CHECK(model->metadata().string("general.architecture").value() ==
+          (arch.starts_with("qwen") ? arch : "llama"));
+    CHECK(options.num_kv_heads == (arch == "llama" ? 4 : 2));
     CHECK((model->find_tensor("blk.0.attn_q.bias") != nullptr) == (arch == "qwen2"));
     CHECK((model->find_tensor("blk.1.attn_k_norm.weight") != nullptr) == (arch == "qwen3"));
-    CHECK((model->find_tensor("rope_freqs.weight") != nullptr) == (arch == "llama3"));
     const int64_t kv_rows = options.num_kv_heads * options.head_dim;
     CHECK(tensor_of(*model, "blk.0.attn_k.weight").dims ==
           std::array<int64_t, 4>{64, kv_rows, 1, 1});
     CHECK(tensor_of(*model, "blk.0.ffn_norm.weight").dtype == DType::kF32);
   }
+}
+
+TEST_CASE("experts are one tensor of three dimensions, all of them different") {
+  const TemporaryFolder folder;
+  const SynthOptions options = preset("tiny", "gpt-oss", "q8_0");
+  const auto model = make(options, folder.path() / "m.gguf");
+  const TensorInfo& gate = tensor_of(*model, "blk.1.ffn_gate_exps.weight");
+  CHECK(gate.dims == std::array<int64_t, 4>{64, options.ffn_size, 4, 1});
+  CHECK(tensor_of(*model, "blk.1.ffn_gate_exps.bias").dims ==
+        std::array<int64_t, 4>{options.ffn_size, 4, 1, 1});
+  std::set<std::string_view> experts;
+  for (size_t e = 0; e < 4; ++e)
+    experts.emplace(reinterpret_cast<const char*>(gate.data) + e * gate.bytes / 4, gate.bytes / 4);
+  CHECK(experts.size() == 4);
 }
 
 TEST_CASE("tied embeddings, mixed types and the six-bit output matrix") {
