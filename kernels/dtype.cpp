@@ -7,14 +7,26 @@ namespace hearth {
 namespace {
 
 constexpr std::array kTypes = {
-    DTypeInfo{DType::kF32, "f32", 1, 4},         DTypeInfo{DType::kF16, "f16", 1, 2},
-    DTypeInfo{DType::kQ4_0, "q4_0", 32, 18},     DTypeInfo{DType::kQ4_1, "q4_1", 32, 20},
-    DTypeInfo{DType::kQ5_0, "q5_0", 32, 22},     DTypeInfo{DType::kQ5_1, "q5_1", 32, 24},
-    DTypeInfo{DType::kQ8_0, "q8_0", 32, 34},     DTypeInfo{DType::kQ2_K, "q2_k", 256, 84},
-    DTypeInfo{DType::kQ3_K, "q3_k", 256, 110},   DTypeInfo{DType::kQ4_K, "q4_k", 256, 144},
-    DTypeInfo{DType::kQ5_K, "q5_k", 256, 176},   DTypeInfo{DType::kQ6_K, "q6_k", 256, 210},
-    DTypeInfo{DType::kIQ4_NL, "iq4_nl", 32, 18}, DTypeInfo{DType::kIQ4_XS, "iq4_xs", 256, 136},
+    DTypeInfo{DType::kF32, "f32", 1, 4},
+    DTypeInfo{DType::kF16, "f16", 1, 2},
+    DTypeInfo{DType::kQ4_0, "q4_0", 32, 18},
+    DTypeInfo{DType::kQ4_1, "q4_1", 32, 20},
+    DTypeInfo{DType::kQ5_0, "q5_0", 32, 22},
+    DTypeInfo{DType::kQ5_1, "q5_1", 32, 24},
+    DTypeInfo{DType::kQ8_0, "q8_0", 32, 34},
+    DTypeInfo{DType::kQ2_K, "q2_k", 256, 84},
+    DTypeInfo{DType::kQ3_K, "q3_k", 256, 110},
+    DTypeInfo{DType::kQ4_K, "q4_k", 256, 144},
+    DTypeInfo{DType::kQ5_K, "q5_k", 256, 176},
+    DTypeInfo{DType::kQ6_K, "q6_k", 256, 210},
+    DTypeInfo{DType::kIQ4_NL, "iq4_nl", 32, 18},
+    DTypeInfo{DType::kIQ4_XS, "iq4_xs", 256, 136},
     DTypeInfo{DType::kBF16, "bf16", 1, 2},
+    DTypeInfo{DType::kQ4_0F32Pairs, "q4_0 of ggjt 1", 32, 20},
+    DTypeInfo{DType::kQ4_1F32Pairs, "q4_1 of ggjt 1", 32, 24},
+    DTypeInfo{DType::kQ4_0F32, "q4_0 of ggjt 2", 32, 20},
+    DTypeInfo{DType::kQ4_1F32, "q4_1 of ggjt 2", 32, 24},
+    DTypeInfo{DType::kQ8_0F32, "q8_0 of ggjt 2", 32, 36},
 };
 
 }  // namespace

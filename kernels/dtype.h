@@ -9,7 +9,7 @@
 
 namespace hearth {
 
-/// Values are GGUF's tensor type ids.
+/// Values are GGUF's tensor type ids, but for those of kFirstForeignType and on.
 enum class DType : uint32_t {
   kF32 = 0,
   kF16 = 1,
@@ -26,7 +26,17 @@ enum class DType : uint32_t {
   kIQ4_NL = 20,
   kIQ4_XS = 23,
   kBF16 = 30,
+
+  // Block layouts of files of early 2023 (kernels/quant/legacy_blocks.h). GGUF has no such ids: a
+  // number above all that it may ever have keeps them apart.
+  kQ4_0F32Pairs = 1'000'000,
+  kQ4_1F32Pairs = 1'000'001,
+  kQ4_0F32 = 1'000'002,
+  kQ4_1F32 = 1'000'003,
+  kQ8_0F32 = 1'000'004,
 };
+
+inline constexpr uint32_t kFirstForeignType = 1'000'000;
 
 struct DTypeInfo {
   DType dtype;

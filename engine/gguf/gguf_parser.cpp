@@ -278,7 +278,7 @@ Result<uint64_t> GgufParser::read_tensor(TensorInfo& tensor) {
   HEARTH_RETURN_IF_ERROR(read_shape(tensor));
   HEARTH_ASSIGN_OR_RETURN(const uint32_t type_id, read<uint32_t>("type"));
   const DTypeInfo* type = find_dtype(type_id);
-  if (type == nullptr)
+  if (type == nullptr || type_id >= kFirstForeignType)
     return fail(ErrorCode::kUnsupported,
                 file_ + ": " + where_ + ": type: " + std::to_string(type_id) + " (" +
                     std::string(tensor_type_name(type_id)) + "), expected one that Hearth reads");

@@ -2,6 +2,7 @@
 // The quantized matmul: weights unpacked into panels in L1, a chunk of 16 groups at a time, and
 // multiplied with all rows of x before going on.
 
+#include "kernels/matmul/panel_legacy.h"
 #include "kernels/matmul/panel_scales.h"
 #include "kernels/matmul/quantized_kernel.h"
 

@@ -1,6 +1,6 @@
 #pragma once
 // Writes the containers of 2023 (see engine/legacy/legacy_parser.h) from an opened GGUF file of a
-// LLaMA model: the same weights, byte for byte.
+// LLaMA model: the same values.
 
 #include <cstdint>
 #include <cstring>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/gguf/model_file.h"
+#include "kernels/quant/half.h"
 
 namespace hearth::testing {
 
@@ -53,6 +54,38 @@ inline std::string legacy_token(std::string_view text, size_t id) {
   return out;
 }
 
+inline float f16_value(const char* at) {
+  uint16_t bits;
+  std::memcpy(&bits, at, sizeof(bits));
+  return f16_to_f32(bits);
+}
+
+/// Half-bytes of values j and j + 16 in one byte, as those of 2 j and 2 j + 1.
+inline std::string neighbour_nibbles(std::string_view packed) {
+  const auto value = [&](int i) {
+    return (packed[static_cast<size_t>(i % 16)] >> (i < 16 ? 0 : 4)) & 15;
+  };
+  std::string out;
+  for (int j = 0; j < 16; ++j) out += static_cast<char>(value(2 * j) | (value(2 * j + 1) << 4));
+  return out;
+}
+
+/// The tensor's blocks as the containers before ggjt 3 have them: the same values.
+inline std::string old_blocks(const TensorInfo& tensor, bool pairs) {
+  const DTypeInfo& type = dtype_info(tensor.dtype);
+  const bool has_min = tensor.dtype == DType::kQ4_1;
+  const size_t head = has_min ? 4 : 2;
+  std::string out;
+  for (size_t at = 0; at < tensor.bytes; at += type.block_bytes) {
+    const auto* block = reinterpret_cast<const char*>(tensor.data) + at;
+    append_value(out, f16_value(block));
+    if (has_min) append_value(out, f16_value(block + 2));
+    const std::string_view codes(block + head, type.block_bytes - head);
+    out += pairs && tensor.dtype != DType::kQ8_0 ? neighbour_nibbles(codes) : std::string(codes);
+  }
+  return out;
+}
+
 inline std::string legacy_bytes(const ModelFile& model, const LegacyKind& kind) {
   const Metadata& m = model.metadata();
   const auto texts = m.strings("tokenizer.ggml.tokens").value();
@@ -81,7 +114,13 @@ inline std::string legacy_bytes(const ModelFile& model, const LegacyKind& kind) 
       append_value(out, static_cast<uint32_t>(tensor.dims[d]));
     out += name;
     if (kind.name == "ggjt") out.resize((out.size() + 31) / 32 * 32);
-    out.append(reinterpret_cast<const char*>(tensor.data), tensor.bytes);
+    const bool is_old = kind.name != "ggjt" || kind.version < 3;
+    const bool has_old_blocks = tensor.dtype == DType::kQ4_0 || tensor.dtype == DType::kQ4_1 ||
+                                tensor.dtype == DType::kQ8_0;
+    if (is_old && has_old_blocks)
+      out += old_blocks(tensor, kind.name != "ggjt" || kind.version < 2);
+    else
+      out.append(reinterpret_cast<const char*>(tensor.data), tensor.bytes);
   }
   return out;
 }
