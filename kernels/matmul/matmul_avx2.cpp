@@ -13,6 +13,8 @@ struct Avx2 {
   // 4 sums, 4 dot products and the temporaries of vpmaddubsw fill the 16 registers.
   static constexpr int kPanels = 1;
   static constexpr int kTileRows = 4;
+  static constexpr bool kWideLoads = false;
+  static constexpr int kTileRowsOfHalves = 3;
   // 2 * 2 * 2 accumulators, 2 weights and one vector of x.
   static constexpr int kFloatTileWeights = 2;
   static constexpr int kFloatTileRows = 2;

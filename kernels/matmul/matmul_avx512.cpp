@@ -13,6 +13,8 @@ struct Avx512 {
   // is loaded for two dot products, each weight for six, so that the loads are not the limit.
   static constexpr int kPanels = 2;
   static constexpr int kTileRows = 6;
+  static constexpr bool kWideLoads = true;
+  static constexpr int kTileRowsOfHalves = 4;  // two dot products each
   // 2 * 4 * 3 accumulators, 4 weights and one vector of x fill 29 of 32 registers.
   static constexpr int kFloatTileWeights = 4;
   static constexpr int kFloatTileRows = 3;
@@ -100,10 +102,29 @@ struct Avx512 {
     const auto quad = [&](size_t lane) HEARTH_INLINE_LAMBDA {
       return _mm_loadu_si128(reinterpret_cast<const __m128i*>(row(lane)));
     };
-    I v = _mm512_broadcast_i32x4(quad(0));
-    v = _mm512_mask_broadcast_i32x4(v, 0x00F0, quad(1));
-    v = _mm512_mask_broadcast_i32x4(v, 0x0F00, quad(2));
-    return _mm512_mask_broadcast_i32x4(v, 0xF000, quad(3));
+    I v = _mm512_castsi128_si512(quad(0));
+    v = _mm512_inserti32x4(v, quad(1), 1);
+    v = _mm512_inserti32x4(v, quad(2), 2);
+    return _mm512_inserti32x4(v, quad(3), 3);
+  }
+  /// The first kBytes bytes; none past them is touched.
+  template <size_t kBytes>
+  HEARTH_HOST_DEVICE static I load_bytes(const uint8_t* p) {
+    return _mm512_maskz_loadu_epi8(~uint64_t{0} >> (64 - kBytes), p);
+  }
+  HEARTH_HOST_DEVICE static I permute_words(I index, I v) {
+    return _mm512_permutexvar_epi16(index, v);
+  }
+  /// 128-bit lane i of lanes[k] is lane k of v[i].
+  HEARTH_HOST_DEVICE static void transpose_lanes(const I (&v)[4], I (&lanes)[4]) {
+    const I low01 = _mm512_shuffle_i32x4(v[0], v[1], 0x44);
+    const I high01 = _mm512_shuffle_i32x4(v[0], v[1], 0xEE);
+    const I low23 = _mm512_shuffle_i32x4(v[2], v[3], 0x44);
+    const I high23 = _mm512_shuffle_i32x4(v[2], v[3], 0xEE);
+    lanes[0] = _mm512_shuffle_i32x4(low01, low23, 0x88);
+    lanes[1] = _mm512_shuffle_i32x4(low01, low23, 0xDD);
+    lanes[2] = _mm512_shuffle_i32x4(high01, high23, 0x88);
+    lanes[3] = _mm512_shuffle_i32x4(high01, high23, 0xDD);
   }
   /// 16 added to the bytes whose bit of `bits` that `select` names is set.
   HEARTH_HOST_DEVICE static I add16_where(I codes, I bits, I select) {

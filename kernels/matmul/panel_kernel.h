@@ -2,7 +2,6 @@
 // The quantized matmul: weights unpacked into panels in L1, a chunk of 16 groups at a time, and
 // multiplied with all rows of x before going on.
 
-#include "kernels/matmul/panel_legacy.h"
 #include "kernels/matmul/panel_scales.h"
 #include "kernels/matmul/quantized_kernel.h"
 
@@ -38,17 +37,33 @@ struct TilePanel {
   int end;
 };
 
-/// Fills a panel with `groups` groups of its rows, which begin at `rows`.
+/// Fills a panel with `groups` groups of its rows, which begin at `first`.
 template <typename Block, typename Isa>
-HEARTH_HOST_DEVICE void fill_panel(BlockRows<Block> rows, int groups, Panel<Isa>& panel,
-                                   LinePrefetch& prefetch, int lines) {
-  constexpr int kBlockGroups = kBlockSize<Block> / 32;
-  constexpr int kStep = kStepGroups<Block>;
-  for (int g = 0; g < groups; g += kBlockGroups) {
-    prefetch.lines(lines);
-    load_scales(rows, panel, g);
-    for (int i = 0; i < kBlockGroups; i += kStep) load_codes(rows, i / kStep, panel, g + i);
-    rows.next_block();
+HEARTH_HOST_DEVICE void fill_panel(const uint8_t* first, size_t stride, int groups,
+                                   Panel<Isa>& panel, LinePrefetch& prefetch, int lines) {
+  BlockRows<Block> rows(first, stride);
+  if constexpr (kBlockSize<Block> == 256) {
+    constexpr int kStep = kStepGroups<Block>;
+    for (int g = 0; g < groups; g += 8) {
+      prefetch.lines(8 * lines);
+      load_scales(rows, panel, g);
+      for (int i = 0; i < 8; i += kStep) load_codes(rows, i / kStep, panel, g + i);
+      rows.skip_blocks(1);
+    }
+  } else {
+    int g = 0;
+    if constexpr (Isa::kWideLoads) {
+      for (; g + kWideBlocks<Block> <= groups; g += kWideBlocks<Block>) {
+        prefetch.lines(kWideBlocks<Block> * lines);
+        load_blocks32(rows, panel, g);
+        rows.skip_blocks(kWideBlocks<Block>);
+      }
+    }
+    for (; g < groups; ++g) {
+      prefetch.lines(lines);
+      load_block32(rows, panel, g);
+      rows.skip_blocks(1);
+    }
   }
 }
 
@@ -75,6 +90,7 @@ struct alignas(64) InputTile {
     }
     for (int g = 0; g < kChunkGroups; g += Isa::kLanes) {
       const SumTerms<Block, Isa> terms(Isa::load_int(sums + 2 * g));
+      HEARTH_UNROLL
       for (int h = 0; h < kForm<Block>.halves; ++h) {
         if constexpr (kOffset<Block, Isa> != 0)
           Isa::store_int(correction[h][r] + g, terms.correction[h]);
@@ -96,34 +112,42 @@ HEARTH_HOST_DEVICE void multiply_group(const Panel<Isa>* panels,
   constexpr int kSteps = 8 / kF.halves;  // dot products of 4 values in a half, or in the group
   constexpr int kP = Isa::kPanels;
   I dot[kRows][kP][2];
+  HEARTH_UNROLL
   for (int h = 0; h < kF.halves; ++h) {
-    for (int r = 0; r < kRows; ++r)
-      for (int p = 0; p < kP; ++p)
-        dot[r][p][h] =
-            kOffset<Block, Isa> != 0 ? Isa::set1(x.correction[h][r][g]) : Isa::zero_int();
+    HEARTH_UNROLL
+    for (int r = 0; r < kRows; ++r) HEARTH_UNROLL
+    for (int p = 0; p < kP; ++p)
+      dot[r][p][h] = kOffset<Block, Isa> != 0 ? Isa::set1(x.correction[h][r][g]) : Isa::zero_int();
+    HEARTH_UNROLL
     for (int s = h * kSteps; s < (h + 1) * kSteps; ++s) {
       I w[kP];
+      HEARTH_UNROLL
       for (int p = 0; p < kP; ++p) w[p] = Isa::load_int(panels[p].q[8 * g + s]);
+      HEARTH_UNROLL
       for (int r = 0; r < kRows; ++r) {
         int32_t four;
         memcpy(&four, x.q[r] + 32 * g + 4 * s, sizeof(four));
         const I values = Isa::set1(four);
+        HEARTH_UNROLL
         for (int p = 0; p < kP; ++p)
           dot[r][p][h] = Isa::template dot_bytes<kSigned>(dot[r][p][h], w[p], values);
       }
     }
   }
+  HEARTH_UNROLL
   for (int p = 0; p < kP; ++p) {
     F scale[2];
     F min[2];
+    HEARTH_UNROLL
     for (int h = 0; h < kF.halves; ++h) {
       scale[h] = Isa::load(panels[p].scale[h][g]);
       if constexpr (kF.has_min) min[h] = Isa::load(panels[p].min[h][g]);
     }
+    HEARTH_UNROLL
     for (int r = 0; r < kRows; ++r) {
       F sums[2];
-      if constexpr (kF.has_min)
-        for (int h = 0; h < kF.halves; ++h) sums[h] = Isa::set1(x.sum[h][r][g]);
+      if constexpr (kF.has_min) HEARTH_UNROLL
+      for (int h = 0; h < kF.halves; ++h) sums[h] = Isa::set1(x.sum[h][r][g]);
       sum[r][p] = Isa::fmadd(term<Block, Isa>(dot[r][p], scale, min, sums),
                              Isa::set1(x.scale[r][g]), sum[r][p]);
     }
@@ -137,14 +161,16 @@ HEARTH_HOST_DEVICE void multiply_chunk(const Panel<Isa>* panels,
                                        float (*acc)[Isa::kPanels][Isa::kLanes],
                                        LinePrefetch& prefetch, int lines) {
   typename Isa::F sum[kRows][Isa::kPanels];
-  for (int r = 0; r < kRows; ++r)
-    for (int p = 0; p < Isa::kPanels; ++p) sum[r][p] = Isa::load(acc[r][p]);
+  HEARTH_UNROLL
+  for (int r = 0; r < kRows; ++r) HEARTH_UNROLL
+  for (int p = 0; p < Isa::kPanels; ++p) sum[r][p] = Isa::load(acc[r][p]);
   for (int g = 0; g < groups; ++g) {
     prefetch.lines(lines);
     multiply_group<Block, Isa, kRows>(panels, x, g, sum);
   }
-  for (int r = 0; r < kRows; ++r)
-    for (int p = 0; p < Isa::kPanels; ++p) Isa::store(acc[r][p], sum[r][p]);
+  HEARTH_UNROLL
+  for (int r = 0; r < kRows; ++r) HEARTH_UNROLL
+  for (int p = 0; p < Isa::kPanels; ++p) Isa::store(acc[r][p], sum[r][p]);
 }
 
 /// Rows of x that share one pass over the weights: their accumulators take 256 * 2 * 64 bytes.
@@ -155,6 +181,10 @@ struct PanelScratch {
   Panel<Isa> panels[Isa::kPanels];
   alignas(64) float acc[kPassRows][Isa::kPanels][Isa::kLanes];
 };
+
+/// Rows of x that are multiplied at once.
+template <typename Block, typename Isa>
+inline constexpr int kTileRows = kForm<Block>.halves == 2 ? Isa::kTileRowsOfHalves : Isa::kTileRows;
 
 /// Calls f<count>() for a count from 1 to kMost.
 template <int kMost, typename F>
@@ -170,7 +200,7 @@ template <typename Block, typename Isa>
 void multiply_tiles(const QuantizedTask& task, int64_t r0, int rows, int64_t g0, int groups,
                     PanelScratch<Isa>& scratch, LinePrefetch& prefetch, int lines) {
   for (int r = 0; r < rows;) {
-    dispatch_rows<Isa::kTileRows>(rows - r, [&]<int kRows>() HEARTH_INLINE_LAMBDA {
+    dispatch_rows<kTileRows<Block, Isa>>(rows - r, [&]<int kRows>() HEARTH_INLINE_LAMBDA {
       InputTile<Block, Isa, kRows> x;
       for (int i = 0; i < kRows; ++i)
         x.set(i, *task.x, (r0 + r + i) * (task.cols / 32) + g0, groups);
@@ -223,8 +253,8 @@ void multiply_tile(const QuantizedTask& task, const TilePanel (&panels)[Isa::kPa
     const int groups =
         static_cast<int>(row_groups - g < kChunkGroups ? row_groups - g : kChunkGroups);
     for (int p = 0; p < Isa::kPanels; ++p)
-      fill_panel(BlockRows<Block>(panels[p].weight + block_at(g), panels[p].stride), groups,
-                 scratch.panels[p], prefetch, rate.in_fill);
+      fill_panel<Block>(panels[p].weight + block_at(g), panels[p].stride, groups, scratch.panels[p],
+                        prefetch, rate.in_fill);
     multiply_tiles<Block, Isa>(task, r0, rows, g, groups, scratch, prefetch, rate.in_multiply);
   }
   for (int p = 0; p < Isa::kPanels; ++p)
@@ -242,9 +272,9 @@ void multiply_rows(const QuantizedTask& task, int64_t r0, int rows, int64_t begi
   LinePrefetch prefetch;
   const int64_t row_groups = task.cols / 32;
   const auto tile_bytes = static_cast<int64_t>(task.row_bytes) * kTile;
-  const int tiles = (rows + Isa::kTileRows - 1) / Isa::kTileRows;
+  const int tiles = (rows + kTileRows<Block, Isa> - 1) / kTileRows<Block, Isa>;
   const PrefetchRate rate(static_cast<double>(tile_bytes / 64) / static_cast<double>(row_groups),
-                          Isa::kPanels * 32.0 / kBlockSize<Block>, tiles, rows);
+                          Isa::kPanels, tiles, rows);
   if (end - begin < Isa::kLanes && end < Isa::kLanes) {
     // Fewer rows than lanes in all: each one in turn, in every lane.
     for (int64_t o = begin; o < end; ++o) {

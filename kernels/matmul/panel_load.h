@@ -22,6 +22,9 @@ using namespace hearth::quant;  // NOLINT: the block types; private to the kerne
 /// For lambdas of kernels: left to itself the compiler calls some of them, once per load.
 #define HEARTH_INLINE_LAMBDA __attribute__((always_inline))
 
+/// For short loops over registers, which must not end in memory.
+#define HEARTH_UNROLL _Pragma("GCC unroll 16")
+
 inline constexpr int kChunkGroups = 16;
 inline constexpr int kChunkValues = kChunkGroups * 32;
 
@@ -55,19 +58,15 @@ inline constexpr Form kForm<BlockQ3_K>{2, 4, false, false};
 template <>
 inline constexpr Form kForm<BlockQ6_K>{2, 32, false, false};
 
-/// Groups that load_codes unpacks at a time: as few as share bytes of a block.
+/// Groups of a block of 256 that load_codes unpacks at a time.
 template <typename Block>
-inline constexpr int kStepGroups = 1;
+inline constexpr int kStepGroups = 8;
 template <>
-inline constexpr int kStepGroups<BlockQ4_K> = 2;
+inline constexpr int kStepGroups<BlockQ4_K> = 4;
+template <>
+inline constexpr int kStepGroups<BlockIQ4_XS> = 4;
 template <>
 inline constexpr int kStepGroups<BlockQ6_K> = 4;
-template <>
-inline constexpr int kStepGroups<BlockQ2_K> = 4;
-template <>
-inline constexpr int kStepGroups<BlockQ3_K> = 8;
-template <>
-inline constexpr int kStepGroups<BlockQ5_K> = 8;
 
 /// Up to 16 groups of kLanes weight rows: 8 KiB of codes for 16 lanes.
 template <typename Isa>
@@ -113,9 +112,9 @@ class BlockRows {
         return base + by7_;
     }
   }
-  HEARTH_HOST_DEVICE void next_block() {
-    row0_ += sizeof(Block);
-    row8_ += sizeof(Block);
+  HEARTH_HOST_DEVICE void skip_blocks(size_t count) {
+    row0_ += count * sizeof(Block);
+    row8_ += count * sizeof(Block);
   }
 
  private:
@@ -134,22 +133,58 @@ struct Words {
   typename Isa::I word[4];
 };
 
-template <typename Isa, typename Block>
-HEARTH_HOST_DEVICE Words<Isa> load_words(const BlockRows<Block>& rows, size_t offset) {
-  using I = typename Isa::I;
-  I v[4];  // 128-bit lane L of v[i] is row 4 L + i, so that the transposed lanes are in row order
-  for (int i = 0; i < 4; ++i) {
-    const auto row = [&](size_t lane) HEARTH_INLINE_LAMBDA {
-      return rows.row(4 * lane + static_cast<size_t>(i)) + offset;
-    };
-    v[i] = Isa::load_quads(row);
-  }
-  const I low01 = Isa::unpack_low32(v[0], v[1]);
-  const I high01 = Isa::unpack_high32(v[0], v[1]);
-  const I low23 = Isa::unpack_low32(v[2], v[3]);
-  const I high23 = Isa::unpack_high32(v[2], v[3]);
+/// 128-bit lane L of v[i] is row 4 L + i, so that the transposed lanes are in row order.
+template <typename Isa>
+HEARTH_HOST_DEVICE Words<Isa> transpose_words(const typename Isa::I (&v)[4]) {
+  const auto low01 = Isa::unpack_low32(v[0], v[1]);
+  const auto high01 = Isa::unpack_high32(v[0], v[1]);
+  const auto low23 = Isa::unpack_low32(v[2], v[3]);
+  const auto high23 = Isa::unpack_high32(v[2], v[3]);
   return {{Isa::unpack_low64(low01, low23), Isa::unpack_high64(low01, low23),
            Isa::unpack_low64(high01, high23), Isa::unpack_high64(high01, high23)}};
+}
+
+template <typename Isa, typename Block>
+HEARTH_HOST_DEVICE Words<Isa> load_words(const BlockRows<Block>& rows, size_t offset) {
+  typename Isa::I v[4];
+  HEARTH_UNROLL
+  for (size_t i = 0; i < 4; ++i)
+    v[i] = Isa::load_quads([&](size_t lane)
+                               HEARTH_INLINE_LAMBDA { return rows.row(4 * lane + i) + offset; });
+  return transpose_words<Isa>(v);
+}
+
+/// load(row) gives 64 bytes of each row; pieces[k] are the k-th 16 of them.
+template <typename Isa, typename Block, typename Load>
+HEARTH_HOST_DEVICE void load_wide(const BlockRows<Block>& rows, Words<Isa> (&pieces)[4],
+                                  const Load& load) {
+  typename Isa::I quads[4][4];
+  HEARTH_UNROLL
+  for (size_t i = 0; i < 4; ++i) {
+    const typename Isa::I v[4] = {load(rows.row(i)), load(rows.row(i + 4)), load(rows.row(i + 8)),
+                                  load(rows.row(i + 12))};
+    typename Isa::I lanes[4];
+    Isa::transpose_lanes(v, lanes);
+    HEARTH_UNROLL
+    for (int k = 0; k < 4; ++k) quads[k][i] = lanes[k];
+  }
+  HEARTH_UNROLL
+  for (int k = 0; k < 4; ++k) pieces[k] = transpose_words<Isa>(quads[k]);
+}
+
+/// Bytes [offset, offset + 64) of a block as 16-byte pieces. Loads are what a panel costs most, and
+/// one of 64 bytes is hardly dearer than one of 16.
+template <typename Isa, typename Block>
+HEARTH_HOST_DEVICE void load_pieces(const BlockRows<Block>& rows, size_t offset,
+                                    Words<Isa> (&pieces)[4]) {
+  if constexpr (Isa::kWideLoads) {
+    load_wide<Isa>(rows, pieces, [&](const uint8_t* row) HEARTH_INLINE_LAMBDA {
+      return Isa::load_int(row + offset);
+    });
+  } else {
+    HEARTH_UNROLL
+    for (size_t k = 0; k < 4; ++k) pieces[k] = load_words<Isa>(rows, offset + 16 * k);
+  }
 }
 
 /// Bytes (v >> kShift) & mask; bits that a 16-bit shift moves in from the next byte are masked off.
@@ -178,81 +213,136 @@ HEARTH_HOST_DEVICE void store_words(Panel<Isa>& panel, int g, int s, typename Is
   Isa::store_int(panel.q[8 * g + s], words);
 }
 
-// load_codes(rows, step, panel, g): kStepGroups groups of a block as bytes of Form, from group g of
-// the panel on; `step` counts them within the block.
-
 /// 32 half-bytes in 16 bytes, those of value i and i + 16 in one.
 template <typename Isa, typename Decode>
 HEARTH_HOST_DEVICE void store_paired_nibbles(const Words<Isa>& packed, Panel<Isa>& panel, int g,
                                              const Decode& decode) {
+  HEARTH_UNROLL
   for (int s = 0; s < 4; ++s) {
     store_words(panel, g, s, decode(field<Isa, 0>(packed.word[s], 15), s));
     store_words(panel, g, s + 4, decode(field<Isa, 4>(packed.word[s], 15), s + 4));
   }
 }
 
+/// A byte of fifth bits to the bytes they belong to: for the codes of word s of a group, whose bits
+/// begin at bit 4 s of `bits`, 16 is added where the bit is set.
 template <typename Isa>
-HEARTH_HOST_DEVICE void load_codes(const BlockRows<BlockQ4_0>& rows, int /*step*/,
-                                   Panel<Isa>& panel, int g) {
-  store_paired_nibbles(load_words<Isa>(rows, offsetof(BlockQ4_0, qs)), panel, g,
-                       [](auto codes, int) HEARTH_INLINE_LAMBDA { return codes; });
-}
-template <typename Isa>
-HEARTH_HOST_DEVICE void load_codes(const BlockRows<BlockQ4_1>& rows, int /*step*/,
-                                   Panel<Isa>& panel, int g) {
-  store_paired_nibbles(load_words<Isa>(rows, offsetof(BlockQ4_1, qs)), panel, g,
-                       [](auto codes, int) HEARTH_INLINE_LAMBDA { return codes; });
-}
-template <typename Isa>
-HEARTH_HOST_DEVICE void load_codes(const BlockRows<BlockIQ4_NL>& rows, int /*step*/,
-                                   Panel<Isa>& panel, int g) {
-  store_paired_nibbles(load_words<Isa>(rows, offsetof(BlockIQ4_NL, qs)), panel, g,
-                       [](auto codes, int) HEARTH_INLINE_LAMBDA { return iq4_values<Isa>(codes); });
+HEARTH_HOST_DEVICE typename Isa::I with_fifth_bits(typename Isa::I codes, typename Isa::I bits,
+                                                   int s) {
+  const __m128i first = _mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12);
+  const __m128i index = _mm_add_epi8(first, _mm_set1_epi8(static_cast<char>(s / 2)));
+  const auto copies = Isa::shuffle_bytes(bits, Isa::repeat128(index));
+  return Isa::add16_where(codes, copies,
+                          Isa::set1(static_cast<int32_t>(s % 2 == 0 ? 0x08040201U : 0x80402010U)));
 }
 
-/// Half-bytes with 16 added where the value's bit is set in the 32-bit word of fifth bits.
-template <typename Isa, typename Block>
-HEARTH_HOST_DEVICE void load_five_bits(const BlockRows<Block>& rows, Panel<Isa>& panel, int g) {
-  const typename Isa::I high = load_words<Isa>(rows, offsetof(Block, qh)).word[0];
-  const auto decode = [&](auto codes, int s) HEARTH_INLINE_LAMBDA {
-    // The byte that holds bits 4 s … 4 s + 3, copied to the four places that test them.
-    const auto byte = static_cast<char>(s / 2);
-    const typename Isa::I copies = Isa::shuffle_bytes(
-        high, Isa::repeat128(
-                  _mm_add_epi8(_mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12),
-                               _mm_set1_epi8(byte))));
-    const typename Isa::I select =
-        Isa::set1(s % 2 == 0 ? 0x08040201 : static_cast<int32_t>(0x80402010U));
-    return Isa::add16_where(codes, copies, select);
-  };
-  store_paired_nibbles(load_words<Isa>(rows, offsetof(Block, qs)), panel, g, decode);
-}
-template <typename Isa>
-HEARTH_HOST_DEVICE void load_codes(const BlockRows<BlockQ5_0>& rows, int /*step*/,
-                                   Panel<Isa>& panel, int g) {
-  load_five_bits(rows, panel, g);
-}
-template <typename Isa>
-HEARTH_HOST_DEVICE void load_codes(const BlockRows<BlockQ5_1>& rows, int /*step*/,
-                                   Panel<Isa>& panel, int g) {
-  load_five_bits(rows, panel, g);
-}
-
-template <typename Isa>
-HEARTH_HOST_DEVICE void load_codes(const BlockRows<BlockQ8_0>& rows, int /*step*/,
-                                   Panel<Isa>& panel, int g) {
-  for (int s = 0; s < 8; s += 4) {
-    const auto values = load_words<Isa>(rows, offsetof(BlockQ8_0, qs) + static_cast<size_t>(4 * s));
-    for (int i = 0; i < 4; ++i) store_words(panel, g, s + i, wide_form<Isa>(values.word[i]));
+/// One block of 32 values: its packed codes (Q8_0's take two Words) and fifth bits.
+template <typename Block, typename Isa>
+HEARTH_HOST_DEVICE void store_block(const Words<Isa>* q, typename Isa::I fifth_bits,
+                                    Panel<Isa>& panel, int g) {
+  if constexpr (Block::kType == DType::kQ8_0) {
+    HEARTH_UNROLL
+    for (int s = 0; s < 8; ++s) store_words(panel, g, s, wide_form<Isa>(q[s / 4].word[s % 4]));
+  } else {
+    store_paired_nibbles(q[0], panel, g, [&](auto codes, int s) HEARTH_INLINE_LAMBDA {
+      if constexpr (Block::kType == DType::kIQ4_NL) return iq4_values<Isa>(codes);
+      if constexpr (requires(Block block) { block.qh; })
+        return with_fifth_bits<Isa>(codes, fifth_bits, s);
+      return codes;
+    });
   }
 }
+
+/// x = d * q, or d * q + m.
+template <typename Block, typename Isa>
+HEARTH_HOST_DEVICE void store_block_scales(typename Isa::F d, typename Isa::F m, Panel<Isa>& panel,
+                                           int g) {
+  Isa::store(panel.scale[0][g], d);
+  if constexpr (requires(Block block) { block.m; }) Isa::store(panel.min[0][g], Isa::negate(m));
+}
+
+template <typename Block, typename Isa>
+HEARTH_HOST_DEVICE void load_block32(const BlockRows<Block>& rows, Panel<Isa>& panel, int g) {
+  Words<Isa> q[2] = {load_words<Isa>(rows, offsetof(Block, qs)), {}};
+  if constexpr (sizeof(Block::qs) == 32) q[1] = load_words<Isa>(rows, offsetof(Block, qs) + 16);
+  typename Isa::I fifth_bits = Isa::zero_int();
+  if constexpr (requires(Block block) { block.qh; })
+    fifth_bits = load_words<Isa>(rows, offsetof(Block, qh)).word[0];
+  store_block<Block>(q, fifth_bits, panel, g);
+  const auto head = load_words<Isa>(rows, 0).word[0];
+  store_block_scales<Block>(Isa::f16_low(head), Isa::f16_high(head), panel, g);
+}
+
+/// How many blocks of 32 values lie in 64 bytes.
+template <typename Block>
+inline constexpr int kWideBlocks = 64 / static_cast<int>(sizeof(Block));
+
+/// The 16-bit words of kWideBlocks blocks in the order in which load_blocks takes them: the codes
+/// of all blocks, 16 (Q8_0: 32) bytes each, then d or d and m of all, then the fifth bits of all.
+template <typename Block>
+struct WideOrder {
+  static constexpr int kCodeWords = sizeof(Block::qs) / 2;
+  static constexpr int kHeadWords = offsetof(Block, qs) / 2;
+  static constexpr int kScaleWords = requires(Block block) { block.m; }
+  ? 2 : 1;
+  static constexpr int kScalesAt = kWideBlocks<Block> * kCodeWords;
+  static constexpr int kBitsAt = kScalesAt + (kWideBlocks<Block> * kScaleWords + 1) / 2 * 2;
+  static_assert(kScalesAt % 8 == 0 && kScalesAt + 8 <= 32);
+
+  alignas(64) uint16_t at[32] = {};
+
+  constexpr WideOrder() {
+    constexpr int kWords = sizeof(Block) / 2;
+    for (int b = 0; b < kWideBlocks<Block>; ++b) {
+      const auto put = [&](int to, int from) { at[to] = static_cast<uint16_t>(b * kWords + from); };
+      for (int i = 0; i < kCodeWords; ++i) put(b * kCodeWords + i, kHeadWords + i);
+      for (int i = 0; i < kScaleWords; ++i) put(kScalesAt + b * kScaleWords + i, i);
+      for (int i = kScaleWords; i < kHeadWords; ++i) put(kBitsAt + b * 2 + i - kScaleWords, i);
+    }
+  }
+};
+
+/// kWideBlocks blocks of 32 values: one load for each row.
+template <typename Block, typename Isa>
+HEARTH_HOST_DEVICE void load_blocks32(const BlockRows<Block>& rows, Panel<Isa>& panel, int g) {
+  using Order = WideOrder<Block>;
+  static constexpr Order kOrder;
+  constexpr int kHead = Order::kScalesAt / 8;
+  const auto order = Isa::load_int(kOrder.at);
+  Words<Isa> pieces[4];
+  load_wide<Isa>(rows, pieces, [&](const uint8_t* row) HEARTH_INLINE_LAMBDA {
+    return Isa::permute_words(order,
+                              Isa::template load_bytes<kWideBlocks<Block> * sizeof(Block)>(row));
+  });
+  HEARTH_UNROLL
+  for (int b = 0; b < kWideBlocks<Block>; ++b) {
+    const typename Isa::I fifth_bits =
+        pieces[kHead].word[((Order::kBitsAt - Order::kScalesAt) / 2 + b) % 4];
+    store_block<Block>(pieces + b * Order::kCodeWords / 8, fifth_bits, panel, g + b);
+    if constexpr (Order::kScaleWords == 2) {
+      const auto word = pieces[kHead].word[b];
+      store_block_scales<Block>(Isa::f16_low(word), Isa::f16_high(word), panel, g + b);
+    } else {
+      const auto word = pieces[kHead].word[b / 2];
+      const auto d = b % 2 == 0 ? Isa::f16_low(word) : Isa::f16_high(word);
+      store_block_scales<Block>(d, d, panel, g + b);
+    }
+  }
+}
+
+// load_codes(rows, step, panel, g): kStepGroups groups of a block of 256 as bytes of Form, from
+// group g of the panel on; `step` counts them within the block.
 
 template <typename Isa>
 HEARTH_HOST_DEVICE void load_codes(const BlockRows<BlockIQ4_XS>& rows, int step, Panel<Isa>& panel,
                                    int g) {
-  store_paired_nibbles(
-      load_words<Isa>(rows, offsetof(BlockIQ4_XS, qs) + static_cast<size_t>(16 * step)), panel, g,
-      [](auto codes, int) HEARTH_INLINE_LAMBDA { return iq4_values<Isa>(codes); });
+  Words<Isa> packed[4];
+  load_pieces(rows, offsetof(BlockIQ4_XS, qs) + static_cast<size_t>(64 * step), packed);
+  HEARTH_UNROLL
+  for (int i = 0; i < 4; ++i)
+    store_paired_nibbles(packed[i], panel, g + i, [](auto codes, int) HEARTH_INLINE_LAMBDA {
+      return iq4_values<Isa>(codes);
+    });
 }
 
 // The other K types have the codes of a group in 32 bytes, in order: two Words, 16 bytes each.
@@ -260,13 +350,15 @@ HEARTH_HOST_DEVICE void load_codes(const BlockRows<BlockIQ4_XS>& rows, int step,
 template <typename Isa>
 HEARTH_HOST_DEVICE void load_codes(const BlockRows<BlockQ4_K>& rows, int step, Panel<Isa>& panel,
                                    int g) {
-  for (int part = 0; part < 2; ++part) {
-    const auto packed =
-        load_words<Isa>(rows, offsetof(BlockQ4_K, qs) + static_cast<size_t>(32 * step + 16 * part));
+  Words<Isa> packed[4];
+  load_pieces(rows, offsetof(BlockQ4_K, qs) + static_cast<size_t>(64 * step), packed);
+  HEARTH_UNROLL
+  for (int k = 0; k < 4; ++k) {
+    HEARTH_UNROLL
     for (int i = 0; i < 4; ++i) {
-      const int s = part * 4 + i;
-      store_words(panel, g, s, field<Isa, 0>(packed.word[i], 15));
-      store_words(panel, g + 1, s, field<Isa, 4>(packed.word[i], 15));
+      const int s = k % 2 * 4 + i;
+      store_words(panel, g + k / 2 * 2, s, field<Isa, 0>(packed[k].word[i], 15));
+      store_words(panel, g + k / 2 * 2 + 1, s, field<Isa, 4>(packed[k].word[i], 15));
     }
   }
 }
@@ -274,20 +366,25 @@ HEARTH_HOST_DEVICE void load_codes(const BlockRows<BlockQ4_K>& rows, int step, P
 template <typename Isa>
 HEARTH_HOST_DEVICE void load_codes(const BlockRows<BlockQ5_K>& rows, int /*step*/,
                                    Panel<Isa>& panel, int g) {
-  for (int part = 0; part < 2; ++part) {
-    auto high = load_words<Isa>(rows, offsetof(BlockQ5_K, qh) + static_cast<size_t>(16 * part));
-    for (int pair = 0; pair < 4; ++pair) {
-      const auto packed = load_words<Isa>(
-          rows, offsetof(BlockQ5_K, qs) + static_cast<size_t>(32 * pair + 16 * part));
+  Words<Isa> high[2] = {load_words<Isa>(rows, offsetof(BlockQ5_K, qh)),
+                        load_words<Isa>(rows, offsetof(BlockQ5_K, qh) + 16)};
+  HEARTH_UNROLL
+  for (int half = 0; half < 2; ++half) {
+    Words<Isa> packed[4];
+    load_pieces(rows, offsetof(BlockQ5_K, qs) + static_cast<size_t>(64 * half), packed);
+    HEARTH_UNROLL
+    for (int k = 0; k < 4; ++k) {
+      const int first = g + 4 * half + k / 2 * 2;
+      HEARTH_UNROLL
       for (int i = 0; i < 4; ++i) {
-        const int s = part * 4 + i;
-        auto& bits = high.word[i];  // its lowest bits are the current pair's
-        const auto first = Isa::and_bits(Isa::template shift_left16<4>(bits), Isa::set_bytes(16));
-        const auto second = Isa::and_bits(Isa::template shift_left16<3>(bits), Isa::set_bytes(16));
+        auto& bits = high[k % 2].word[i];  // its lowest bits are the current pair's
+        const auto low = Isa::and_bits(Isa::template shift_left16<4>(bits), Isa::set_bytes(16));
+        const auto top = Isa::and_bits(Isa::template shift_left16<3>(bits), Isa::set_bytes(16));
         bits = Isa::template shift_right16<2>(bits);
-        store_words(panel, g + 2 * pair, s, Isa::or_bits(field<Isa, 0>(packed.word[i], 15), first));
-        store_words(panel, g + 2 * pair + 1, s,
-                    Isa::or_bits(field<Isa, 4>(packed.word[i], 15), second));
+        const int s = k % 2 * 4 + i;
+        const auto codes = packed[k].word[i];
+        store_words(panel, first, s, Isa::or_bits(field<Isa, 0>(codes, 15), low));
+        store_words(panel, first + 1, s, Isa::or_bits(field<Isa, 4>(codes, 15), top));
       }
     }
   }
@@ -296,34 +393,37 @@ HEARTH_HOST_DEVICE void load_codes(const BlockRows<BlockQ5_K>& rows, int /*step*
 template <typename Isa>
 HEARTH_HOST_DEVICE void load_codes(const BlockRows<BlockQ6_K>& rows, int step, Panel<Isa>& panel,
                                    int g) {
-  const auto half = static_cast<size_t>(step);
+  Words<Isa> low[4];  // two of the first 32 values of each pair of groups, two of the second
+  load_pieces(rows, offsetof(BlockQ6_K, ql) + static_cast<size_t>(64 * step), low);
+  HEARTH_UNROLL
   for (int part = 0; part < 2; ++part) {
-    const auto at = static_cast<size_t>(part * 16);
-    const auto low0 = load_words<Isa>(rows, offsetof(BlockQ6_K, ql) + 64 * half + at);
-    const auto low1 = load_words<Isa>(rows, offsetof(BlockQ6_K, ql) + 64 * half + 32 + at);
-    const auto high = load_words<Isa>(rows, offsetof(BlockQ6_K, qh) + 32 * half + at);
+    const auto high =
+        load_words<Isa>(rows, offsetof(BlockQ6_K, qh) + static_cast<size_t>(32 * step + 16 * part));
+    HEARTH_UNROLL
     for (int i = 0; i < 4; ++i) {
       const int s = part * 4 + i;
+      const auto low0 = low[part].word[i];
+      const auto low1 = low[part + 2].word[i];
       const auto bits = high.word[i];
       const auto top = Isa::set_bytes(0x30);
       store_words(panel, g, s,
-                  Isa::or_bits(field<Isa, 0>(low0.word[i], 15),
+                  Isa::or_bits(field<Isa, 0>(low0, 15),
                                Isa::and_bits(Isa::template shift_left16<4>(bits), top)));
       store_words(panel, g + 1, s,
-                  Isa::or_bits(field<Isa, 0>(low1.word[i], 15),
+                  Isa::or_bits(field<Isa, 0>(low1, 15),
                                Isa::and_bits(Isa::template shift_left16<2>(bits), top)));
-      store_words(panel, g + 2, s,
-                  Isa::or_bits(field<Isa, 4>(low0.word[i], 15), Isa::and_bits(bits, top)));
+      store_words(panel, g + 2, s, Isa::or_bits(field<Isa, 4>(low0, 15), Isa::and_bits(bits, top)));
       store_words(panel, g + 3, s,
-                  Isa::or_bits(field<Isa, 4>(low1.word[i], 15), field<Isa, 2>(bits, 0x30)));
+                  Isa::or_bits(field<Isa, 4>(low1, 15), field<Isa, 2>(bits, 0x30)));
     }
   }
 }
 
-/// Two bits of each of four groups in 16 bytes.
+/// Two bits of each of four groups in 16 bytes; decode(bits, i, shift).
 template <typename Isa, typename Decode>
 HEARTH_HOST_DEVICE void store_two_bits(const Words<Isa>& packed, Panel<Isa>& panel, int g, int part,
                                        const Decode& decode) {
+  HEARTH_UNROLL
   for (int i = 0; i < 4; ++i) {
     const int s = part * 4 + i;
     store_words(panel, g, s, decode(field<Isa, 0>(packed.word[i], 3), i));
@@ -333,28 +433,31 @@ HEARTH_HOST_DEVICE void store_two_bits(const Words<Isa>& packed, Panel<Isa>& pan
   }
 }
 template <typename Isa>
-HEARTH_HOST_DEVICE void load_codes(const BlockRows<BlockQ2_K>& rows, int step, Panel<Isa>& panel,
-                                   int g) {
-  for (int part = 0; part < 2; ++part)
-    store_two_bits(
-        load_words<Isa>(rows, offsetof(BlockQ2_K, qs) + static_cast<size_t>(32 * step + 16 * part)),
-        panel, g, part, [](auto codes, int) HEARTH_INLINE_LAMBDA { return codes; });
+HEARTH_HOST_DEVICE void load_codes(const BlockRows<BlockQ2_K>& rows, int /*step*/,
+                                   Panel<Isa>& panel, int g) {
+  Words<Isa> packed[4];
+  load_pieces(rows, offsetof(BlockQ2_K, qs), packed);
+  HEARTH_UNROLL
+  for (int k = 0; k < 4; ++k)
+    store_two_bits(packed[k], panel, g + k / 2 * 4, k % 2,
+                   [](auto codes, int) HEARTH_INLINE_LAMBDA { return codes; });
 }
 template <typename Isa>
 HEARTH_HOST_DEVICE void load_codes(const BlockRows<BlockQ3_K>& rows, int /*step*/,
                                    Panel<Isa>& panel, int g) {
-  for (int part = 0; part < 2; ++part) {
-    auto high = load_words<Isa>(rows, offsetof(BlockQ3_K, hmask) + static_cast<size_t>(16 * part));
+  Words<Isa> packed[4];
+  load_pieces(rows, offsetof(BlockQ3_K, qs), packed);
+  Words<Isa> high[2] = {load_words<Isa>(rows, offsetof(BlockQ3_K, hmask)),
+                        load_words<Isa>(rows, offsetof(BlockQ3_K, hmask) + 16)};
+  HEARTH_UNROLL
+  for (int k = 0; k < 4; ++k) {
     const auto with_third_bit = [&](auto low, int i) HEARTH_INLINE_LAMBDA {
-      auto& bits = high.word[i];  // its lowest bits are the current group's
+      auto& bits = high[k % 2].word[i];  // its lowest bits are the current group's
       const auto bit = Isa::and_bits(Isa::template shift_left16<2>(bits), Isa::set_bytes(4));
       bits = Isa::template shift_right16<1>(bits);
       return Isa::or_bits(low, bit);
     };
-    for (int half = 0; half < 2; ++half)
-      store_two_bits(load_words<Isa>(rows, offsetof(BlockQ3_K, qs) +
-                                               static_cast<size_t>(32 * half + 16 * part)),
-                     panel, g + 4 * half, part, with_third_bit);
+    store_two_bits(packed[k], panel, g + k / 2 * 4, k % 2, with_third_bit);
   }
 }
 

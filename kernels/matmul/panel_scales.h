@@ -1,5 +1,5 @@
 #pragma once
-// The scales and minima of a panel (see panel_load.h), as f32.
+// The scales and minima of blocks of 256 (see panel_load.h), as f32.
 
 #include "kernels/matmul/panel_load.h"
 
@@ -26,31 +26,7 @@ HEARTH_HOST_DEVICE void for_each_byte(const F& f) {
   f.template operator()<3>();
 }
 
-// load_scales(rows, panel, g): the scales of a block from group g on.
-
-// Q4_0, Q5_0, Q8_0 and IQ4_NL: a scale alone, at the block's begin.
-template <typename Isa, typename Block>
-HEARTH_HOST_DEVICE void load_scales(const BlockRows<Block>& rows, Panel<Isa>& panel, int g) {
-  static_assert(offsetof(Block, d) == 0);
-  Isa::store(panel.scale[0][g], Isa::f16_low(load_words<Isa>(rows, 0).word[0]));
-}
-
-/// x = d * q + m in one word.
-template <typename Isa, typename Block>
-HEARTH_HOST_DEVICE void load_scale_and_min(const BlockRows<Block>& rows, Panel<Isa>& panel, int g) {
-  static_assert(offsetof(Block, d) == 0 && offsetof(Block, m) == 2);
-  const auto word = load_words<Isa>(rows, 0).word[0];
-  Isa::store(panel.scale[0][g], Isa::f16_low(word));
-  Isa::store(panel.min[0][g], Isa::negate(Isa::f16_high(word)));
-}
-template <typename Isa>
-HEARTH_HOST_DEVICE void load_scales(const BlockRows<BlockQ4_1>& rows, Panel<Isa>& panel, int g) {
-  load_scale_and_min(rows, panel, g);
-}
-template <typename Isa>
-HEARTH_HOST_DEVICE void load_scales(const BlockRows<BlockQ5_1>& rows, Panel<Isa>& panel, int g) {
-  load_scale_and_min(rows, panel, g);
-}
+// load_scales(rows, panel, g): the scales of a block of 256 from group g on.
 
 /// 8 scales and 8 minima of 6 bits in 12 bytes, behind d and dmin.
 template <typename Isa, typename Block>
@@ -68,6 +44,7 @@ HEARTH_HOST_DEVICE void load_packed_scales(const BlockRows<Block>& rows, Panel<I
   const auto high_bits = [](auto v) HEARTH_INLINE_LAMBDA { return field<Isa, 2>(v, 0x30); };
   const typename Isa::I scales[2] = {six_bits(a), Isa::or_bits(field<Isa, 0>(c, 15), high_bits(a))};
   const typename Isa::I mins[2] = {six_bits(b), Isa::or_bits(field<Isa, 4>(c, 15), high_bits(b))};
+  HEARTH_UNROLL
   for (int i = 0; i < 2; ++i) {
     for_each_byte([&]<int kByte>() HEARTH_INLINE_LAMBDA {
       const int at = g + 4 * i + kByte;
@@ -96,6 +73,7 @@ HEARTH_HOST_DEVICE typename Isa::F last_f16(const BlockRows<Block>& rows) {
 template <typename Isa>
 HEARTH_HOST_DEVICE void store_half_scales(typename Isa::F d, const typename Isa::I (&bytes)[4],
                                           Panel<Isa>& panel, int g) {
+  HEARTH_UNROLL
   for (int i = 0; i < 4; ++i)
     for_each_byte([&]<int kByte>() HEARTH_INLINE_LAMBDA {
       Isa::store(panel.scale[kByte % 2][g + 2 * i + kByte / 2],
@@ -135,6 +113,7 @@ HEARTH_HOST_DEVICE void load_scales(const BlockRows<BlockQ2_K>& rows, Panel<Isa>
   const auto d = Isa::f16_low(both);
   const auto dmin = Isa::f16_high(both);
   const auto packed = load_words<Isa>(rows, offsetof(BlockQ2_K, scales));
+  HEARTH_UNROLL
   for (int i = 0; i < 4; ++i) {
     const auto scales = field<Isa, 0>(packed.word[i], 15);
     const auto mins = field<Isa, 4>(packed.word[i], 15);
