@@ -11,11 +11,11 @@ namespace {
 float weight_at(DType dtype, const void* row, int64_t i) {
   switch (dtype) {
     case DType::kF32:
-      return static_cast<const float*>(row)[i];
+      return value_at<float>(row, i);
     case DType::kF16:
-      return f16_to_f32(static_cast<const uint16_t*>(row)[i]);
+      return f16_to_f32(value_at<uint16_t>(row, i));
     default:
-      return bf16_to_f32(static_cast<const uint16_t*>(row)[i]);
+      return bf16_to_f32(value_at<uint16_t>(row, i));
   }
 }
 

@@ -2,6 +2,7 @@
 // The quantized matmul: weights unpacked into panels in L1, a chunk of 16 groups at a time, and
 // multiplied with all rows of x before going on.
 
+#include "kernels/matmul/panel_legacy.h"
 #include "kernels/matmul/panel_scales.h"
 #include "kernels/matmul/quantized_kernel.h"
 
@@ -52,7 +53,7 @@ HEARTH_HOST_DEVICE void fill_panel(const uint8_t* first, size_t stride, int grou
     }
   } else {
     int g = 0;
-    if constexpr (Isa::kWideLoads) {
+    if constexpr (Isa::kWideLoads && sizeof(Block::d) == 2) {
       for (; g + kWideBlocks<Block> <= groups; g += kWideBlocks<Block>) {
         prefetch.lines(kWideBlocks<Block> * lines);
         load_blocks32(rows, panel, g);

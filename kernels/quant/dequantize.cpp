@@ -30,10 +30,10 @@ void dequantize_row(DType dtype, const void* src, float* dst, int64_t n) {
       std::memcpy(dst, src, static_cast<size_t>(n) * sizeof(float));
       return;
     case DType::kF16:
-      for (int64_t i = 0; i < n; ++i) dst[i] = f16_to_f32(static_cast<const uint16_t*>(src)[i]);
+      for (int64_t i = 0; i < n; ++i) dst[i] = f16_to_f32(value_at<uint16_t>(src, i));
       return;
     case DType::kBF16:
-      for (int64_t i = 0; i < n; ++i) dst[i] = bf16_to_f32(static_cast<const uint16_t*>(src)[i]);
+      for (int64_t i = 0; i < n; ++i) dst[i] = bf16_to_f32(value_at<uint16_t>(src, i));
       return;
     default:
       visit_block_type(dtype, [&]<typename Block>() { dequantize_blocks<Block>(src, dst, n); });

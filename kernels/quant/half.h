@@ -27,6 +27,15 @@ HEARTH_HOST_DEVICE uint32_t float_to_bits(float value) {
   return bits;
 }
 
+/// Value i of an array that may begin at any address, as tensors of old model files do.
+template <typename T>
+HEARTH_HOST_DEVICE T value_at(const void* array, int64_t i) {
+  T value;
+  memcpy(&value, static_cast<const unsigned char*>(array) + i * static_cast<int64_t>(sizeof(T)),
+         sizeof(value));
+  return value;
+}
+
 /// IEEE 754 binary16 to f32, exact for every input; a NaN stays a NaN.
 HEARTH_HOST_DEVICE float f16_to_f32(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000U) << 16;

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "kernels/quant/blocks.h"
+#include "kernels/quant/legacy_blocks.h"
 
 namespace hearth::quant {
 
@@ -34,6 +35,16 @@ auto visit_block_type(DType dtype, Visitor&& visitor) {
       return visitor.template operator()<BlockIQ4_NL>();
     case DType::kIQ4_XS:
       return visitor.template operator()<BlockIQ4_XS>();
+    case DType::kQ4_0F32Pairs:
+      return visitor.template operator()<BlockQ4_0F32Pairs>();
+    case DType::kQ4_1F32Pairs:
+      return visitor.template operator()<BlockQ4_1F32Pairs>();
+    case DType::kQ4_0F32:
+      return visitor.template operator()<BlockQ4_0F32>();
+    case DType::kQ4_1F32:
+      return visitor.template operator()<BlockQ4_1F32>();
+    case DType::kQ8_0F32:
+      return visitor.template operator()<BlockQ8_0F32>();
     case DType::kF32:
     case DType::kF16:
     case DType::kBF16:

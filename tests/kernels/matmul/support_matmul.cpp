@@ -18,6 +18,7 @@ namespace {
 float relative_size(DType dtype) {
   switch (dtype) {
     case DType::kQ8_0:
+    case DType::kQ8_0F32:
     case DType::kIQ4_NL:
       return 127.0F;
     case DType::kQ4_K:
@@ -35,10 +36,13 @@ float relative_size(DType dtype) {
   }
 }
 
+void set_scale(uint16_t& field, float value) { field = f32_to_f16(value); }
+void set_scale(uint8_t (&field)[4], float value) { std::memcpy(field, &value, sizeof(value)); }
+
 void set_block_scales(auto& block, float d, float min) {
-  block.d = f32_to_f16(d);
-  if constexpr (requires { block.m; }) block.m = f32_to_f16(min);
-  if constexpr (requires { block.dmin; }) block.dmin = f32_to_f16(min);
+  set_scale(block.d, d);
+  if constexpr (requires { block.m; }) set_scale(block.m, min);
+  if constexpr (requires { block.dmin; }) set_scale(block.dmin, min);
 }
 
 }  // namespace

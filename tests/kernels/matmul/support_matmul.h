@@ -21,10 +21,11 @@ struct Variant {
 /// The SIMD variants that this CPU runs; says which ones it cannot.
 std::vector<Variant> variants();
 
-inline constexpr DType kAllTypes[] = {DType::kF32,  DType::kF16,    DType::kBF16,  DType::kQ4_0,
-                                      DType::kQ4_1, DType::kQ5_0,   DType::kQ5_1,  DType::kQ8_0,
-                                      DType::kQ2_K, DType::kQ3_K,   DType::kQ4_K,  DType::kQ5_K,
-                                      DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS};
+inline constexpr DType kAllTypes[] = {
+    DType::kF32,          DType::kF16,          DType::kBF16,    DType::kQ4_0,    DType::kQ4_1,
+    DType::kQ5_0,         DType::kQ5_1,         DType::kQ8_0,    DType::kQ2_K,    DType::kQ3_K,
+    DType::kQ4_K,         DType::kQ5_K,         DType::kQ6_K,    DType::kIQ4_NL,  DType::kIQ4_XS,
+    DType::kQ4_0F32Pairs, DType::kQ4_1F32Pairs, DType::kQ4_0F32, DType::kQ4_1F32, DType::kQ8_0F32};
 
 float normal(std::mt19937& rng);
 
