@@ -1,5 +1,6 @@
 // The attention block of a layer.
 #include <array>
+#include <cmath>
 
 #include "engine/forward/forward_pass.h"
 
@@ -17,8 +18,12 @@ void ForwardPass::attention_block(const Step& step, int32_t index, const float* 
   linear(step, x, step.rows, c.hidden_size, qkv);
   norm_heads(step, weights.q_norm, w.q, c.num_heads);
   norm_heads(step, weights.k_norm, w.k, c.num_kv_heads);
-  rotate(step, layer, w.q, c.num_heads);
-  rotate(step, layer, w.k, c.num_kv_heads);
+  if (layer.rope == kNoRope) {
+    apply_temperature(step);
+  } else {
+    rotate(step, layer.rope, w.q, c.num_heads);
+    rotate(step, layer.rope, w.k, c.num_kv_heads);
+  }
   attend(step, index, kv);
   const Branch to = open_branch();
   const std::array out = {matmul_job(weights.attention_out, to.out, to.accumulate)};
@@ -34,6 +39,7 @@ void ForwardPass::norm_heads(const Step& step, const NormWeights& weights, float
   const int64_t cols = heads * head_dim;
   switch (model_->config().qk_norm) {
     case QkNorm::kNone:
+    case QkNorm::kRotated:
       return;
     case QkNorm::kHead:
       return norm(step, weights, {x, head_dim}, {x, head_dim}, step.rows * heads, head_dim);
@@ -49,10 +55,10 @@ void ForwardPass::norm_heads(const Step& step, const NormWeights& weights, float
   }
 }
 
-void ForwardPass::rotate(const Step& step, const LayerConfig& layer, float* x, int32_t heads) {
-  if (layer.rope == kNoRope) return;
+/// Rotates Q or K in place, and norms the heads then where the description says so.
+void ForwardPass::rotate(const Step& step, int32_t index, float* x, int32_t heads) {
   const ModelConfig& c = model_->config();
-  const RopeConfig& rope = c.ropes[static_cast<size_t>(layer.rope)];
+  const RopeConfig& rope = c.ropes[static_cast<size_t>(index)];
   table_->rope(step.context, {.x = x,
                               .x_stride = static_cast<int64_t>(heads) * c.head_dim,
                               .rows = step.rows,
@@ -60,7 +66,24 @@ void ForwardPass::rotate(const Step& step, const LayerConfig& layer, float* x, i
                               .head_dim = c.head_dim,
                               .rotary_dim = rope.rotary_dim,
                               .style = rope.style,
-                              .table = workspace_.rope_tables[static_cast<size_t>(layer.rope)]});
+                              .table = workspace_.rope_tables[static_cast<size_t>(index)]});
+  if (c.qk_norm == QkNorm::kRotated)
+    norm(step, {}, {x, c.head_dim}, {x, c.head_dim}, step.rows * heads, c.head_dim);
+}
+
+/// Scales the Q of rows so far into a context that they have a temperature.
+void ForwardPass::apply_temperature(const Step& step) {
+  const ModelConfig& c = model_->config();
+  if (c.temperature.length == 0) return;
+  for (int64_t row = 0; row < step.rows; ++row) {
+    const int32_t position = step.batch.positions[static_cast<size_t>(row)];
+    const int32_t lengths = (position + 1) / c.temperature.length;
+    if (lengths == 0) continue;
+    table_->scale(step.context,
+                  {.x = workspace_.q + row * c.q_size(),
+                   .count = c.q_size(),
+                   .scale = 1.0F + c.temperature.scale * std::log1p(static_cast<float>(lengths))});
+  }
 }
 
 /// Stores K and V, then attends to them and to what is in the pages already.
@@ -85,6 +108,7 @@ void ForwardPass::attend(const Step& step, int32_t index, const kernels::KvLayer
                                    .softcap = c.attention_softcap,
                                    .sinks = model_->layers()[static_cast<size_t>(index)].sinks,
                                    .window = c.layers[static_cast<size_t>(index)].window,
+                                   .chunk = c.layers[static_cast<size_t>(index)].chunk,
                                    .out = w.attention,
                                    .out_stride = c.q_size()});
 }

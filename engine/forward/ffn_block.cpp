@@ -54,6 +54,7 @@ void ForwardPass::expert_block(const Step& step, const ExpertWeights& experts, c
                                .slot = w.slot});
   table_->gather(step.context, {.x = x,
                                 .source = w.source,
+                                .weight = e.weigh_input ? w.weight : nullptr,
                                 .slots = slots,
                                 .used = e.used,
                                 .cols = c.hidden_size,
@@ -78,7 +79,7 @@ void ForwardPass::expert_block(const Step& step, const ExpertWeights& experts, c
            experts.down, w.x);
   table_->combine(step.context, {.x = w.x,
                                  .slot = w.slot,
-                                 .weight = w.weight,
+                                 .weight = e.weigh_input ? nullptr : w.weight,
                                  .rows = step.rows,
                                  .used = e.used,
                                  .cols = c.hidden_size,

@@ -60,7 +60,8 @@ class ForwardPass {
   void attention_block(const Step& step, int32_t index, const float* x,
                        const kernels::KvLayerView& kv);
   void norm_heads(const Step& step, const NormWeights& weights, float* x, int32_t heads);
-  void rotate(const Step& step, const LayerConfig& layer, float* x, int32_t heads);
+  void rotate(const Step& step, int32_t index, float* x, int32_t heads);
+  void apply_temperature(const Step& step);
   void attend(const Step& step, int32_t index, const kernels::KvLayerView& kv);
 
   // ffn_block.cpp

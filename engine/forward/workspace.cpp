@@ -47,7 +47,9 @@ Workspace lay_out_workspace(Arena& arena, const ModelConfig& c, const ForwardLim
   const auto q_size = static_cast<size_t>(c.q_size());
   const auto kv_size = static_cast<size_t>(c.kv_size());
   const bool has_experts = c.experts.count > 0;
-  const auto ffn = static_cast<size_t>(has_experts ? c.experts.shared_ffn_size : c.ffn_size);
+  const bool has_dense = !has_experts || std::ranges::any_of(c.layers, &LayerConfig::dense);
+  const auto ffn =
+      static_cast<size_t>(std::max(c.experts.shared_ffn_size, has_dense ? c.ffn_size : 0));
   const size_t q8_values = largest_input(c, limits, ffn);
   Workspace w;
   w.x = arena.take<float>(rows * hidden);

@@ -8,7 +8,10 @@ namespace {
 class LayerLoader {
  public:
   LayerLoader(TensorLookup& tensors, const ModelConfig& config, int32_t index)
-      : tensors_(tensors), c_(config), prefix_("blk." + std::to_string(index) + ".") {}
+      : tensors_(tensors),
+        c_(config),
+        layer_(config.layers[static_cast<size_t>(index)]),
+        prefix_("blk." + std::to_string(index) + ".") {}
 
   Result<LayerWeights> load() {
     HEARTH_RETURN_IF_ERROR(load_norms());
@@ -20,7 +23,7 @@ class LayerLoader {
       HEARTH_ASSIGN_OR_RETURN(w_.sinks,
                               tensors_.vector(prefix_ + "attn_sinks.weight", c_.num_heads));
     }
-    if (c_.experts.count > 0) {
+    if (c_.experts.count > 0 && !layer_.dense) {
       HEARTH_RETURN_IF_ERROR(load_experts());
     } else {
       HEARTH_RETURN_IF_ERROR(load_ffn("", c_.ffn_size));
@@ -74,7 +77,7 @@ class LayerLoader {
   }
 
   Status load_qk_norms() {
-    if (c_.qk_norm == QkNorm::kNone) return {};
+    if (c_.qk_norm == QkNorm::kNone || c_.qk_norm == QkNorm::kRotated) return {};
     const auto load = [this](const char* name, int64_t heads) {
       if (c_.qk_norm == QkNorm::kAll) return norm(name, heads * c_.head_dim);
       return norm(name, c_.head_dim, c_.qk_norm == QkNorm::kEachHead ? heads : 1);
@@ -119,6 +122,7 @@ class LayerLoader {
 
   TensorLookup& tensors_;
   const ModelConfig& c_;
+  const LayerConfig& layer_;
   std::string prefix_;
   LayerWeights w_;
 };

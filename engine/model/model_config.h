@@ -38,12 +38,13 @@ struct NormConfig {
   Presence bias = Presence::kAbsent;
 };
 
-/// Norms of Q and K before they are rotated.
+/// Norms of Q and K, before they are rotated unless noted.
 enum class QkNorm {
   kNone,
   kHead,      // each head by itself, all with the same weights
   kEachHead,  // each head by itself with weights of its own
   kAll,       // all heads together
+  kRotated,   // each head by itself without weights, after it was rotated; RMSNorm
 };
 
 /// A mixture of experts in place of the feed-forward block.
@@ -53,6 +54,7 @@ struct ExpertConfig {
   int32_t ffn_size = 0;  // of one expert
   kernels::Router router = kernels::Router::kSoftmaxChosen;
   float scale = 1.0F;                 // of the router's weights
+  bool weigh_input = false;           // the weights multiply what goes in, not what comes out
   Presence bias = Presence::kAbsent;  // of the router and the experts
   int32_t shared_ffn_size = 0;        // of a block that every token takes besides; 0: none
 };
@@ -71,7 +73,16 @@ inline constexpr int32_t kNoRope = -1;
 /// What may differ from layer to layer.
 struct LayerConfig {
   int32_t window = 0;  // 0: none; else a token at i sees j when i - j < window
+  int32_t chunk = 0;   // 0: none; else a token at i sees j when i / chunk == j / chunk
   int32_t rope = 0;    // an index of ModelConfig::ropes, or kNoRope
+  bool dense = false;  // no experts, though others have them
+};
+
+/// Scores of layers that rotate nothing, in long contexts: q at position i is multiplied by
+/// 1 + scale * log(1 + floor((i + 1) / length)).
+struct TemperatureConfig {
+  int32_t length = 0;  // 0: none
+  float scale = 0.0F;
 };
 
 struct ModelConfig {
@@ -101,7 +112,8 @@ struct ModelConfig {
   float embedding_scale = 1.0F;
   float attention_scale = 0.0F;    // of q·k
   float attention_softcap = 0.0F;  // 0: none
-  float residual_scale = 1.0F;     // of what a block adds to the stream
+  TemperatureConfig temperature;
+  float residual_scale = 1.0F;  // of what a block adds to the stream
   float logit_scale = 1.0F;
   float logit_softcap = 0.0F;  // 0: none
 

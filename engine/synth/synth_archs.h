@@ -45,6 +45,8 @@ struct SynthArch {
   bool longrope = false;  // from 128 tokens on
   int32_t experts = 0;    // each of SynthOptions::ffn_size
   int32_t experts_used = 0;
+  int32_t experts_step = 1;    // of so many layers, the last one has experts
+  bool shared_expert = false;  // a dense block beside them
   std::array<SynthKey, 4> keys = {};
 };
 

@@ -45,7 +45,9 @@ class ModelSynthesizer {
   void add_layer(int32_t layer);
   void add_attention(const std::string& prefix, DType value_type, double residual);
   void add_qk_norms(const std::string& prefix);
-  void add_ffn(const std::string& prefix, DType down_type, double residual);
+  /// Matrices PREFIX ffn_… SUFFIX.
+  void add_ffn(const std::string& prefix, const std::string& suffix, DType down_type,
+               double residual);
   void add_experts(const std::string& prefix, DType down_type, double residual);
   void add_rope_freqs();
   void add_longrope();
@@ -104,6 +106,9 @@ void ModelSynthesizer::add_arch_keys() {
     writer_.add_u32(key("expert_count"), static_cast<uint32_t>(arch_.experts));
     writer_.add_u32(key("expert_used_count"), static_cast<uint32_t>(arch_.experts_used));
     writer_.add_u32(key("expert_feed_forward_length"), static_cast<uint32_t>(options_.ffn_size));
+    if (arch_.shared_expert)
+      writer_.add_u32(key("expert_shared_feed_forward_length"),
+                      static_cast<uint32_t>(options_.ffn_size));
   }
   if (arch_.longrope)
     writer_.add_u32(key("rope.scaling.original_context_length"), kLongropeContext);
@@ -220,10 +225,10 @@ void ModelSynthesizer::add_layer(int32_t layer) {
   for (const std::string_view norm : arch_.norms)
     if (!norm.empty()) add_norm(prefix + std::string(norm), options_.hidden_size);
   add_attention(prefix, high, residual);
-  if (arch_.experts > 0)
-    add_experts(prefix, high, residual);
-  else
-    add_ffn(prefix, high, residual);
+  const bool has_experts = arch_.experts > 0 && (layer + 1) % arch_.experts_step == 0;
+  if (has_experts) add_experts(prefix, high, residual);
+  if (!has_experts) add_ffn(prefix, "", high, residual);
+  if (has_experts && arch_.shared_expert) add_ffn(prefix, "_shexp", high, residual);
 }
 
 void ModelSynthesizer::add_attention(const std::string& prefix, DType value_type, double residual) {
@@ -260,16 +265,17 @@ void ModelSynthesizer::add_qk_norms(const std::string& prefix) {
   add("attn_k_norm", options_.num_kv_heads);
 }
 
-void ModelSynthesizer::add_ffn(const std::string& prefix, DType down_type, double residual) {
+void ModelSynthesizer::add_ffn(const std::string& prefix, const std::string& suffix,
+                               DType down_type, double residual) {
   const int64_t hidden = options_.hidden_size;
   const int64_t ffn = options_.ffn_size;
-  if (arch_.gated && !arch_.fused_gate_up)
-    add_matrix(prefix + "ffn_gate", type_.dtype, hidden, ffn, unit(hidden));
-  const int64_t up = arch_.fused_gate_up ? 2 * ffn : ffn;
-  add_matrix(prefix + "ffn_up", type_.dtype, hidden, up, unit(hidden));
-  add_bias(prefix + "ffn_up", up, SynthBiases::kAll);
-  add_matrix(prefix + "ffn_down", down_type, ffn, hidden, residual * unit(ffn));
-  add_bias(prefix + "ffn_down", hidden, SynthBiases::kAll);
+  const auto add = [&](const char* name, DType dtype, int64_t cols, int64_t rows, double std_dev) {
+    add_matrix(prefix + name + suffix, dtype, cols, rows, std_dev);
+    add_bias(prefix + name + suffix, rows, SynthBiases::kAll);
+  };
+  if (arch_.gated && !arch_.fused_gate_up) add("ffn_gate", type_.dtype, hidden, ffn, unit(hidden));
+  add("ffn_up", type_.dtype, hidden, arch_.fused_gate_up ? 2 * ffn : ffn, unit(hidden));
+  add("ffn_down", down_type, ffn, hidden, residual * unit(ffn));
 }
 
 void ModelSynthesizer::add_experts(const std::string& prefix, DType down_type, double residual) {

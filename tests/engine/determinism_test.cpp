@@ -105,7 +105,7 @@ TEST_CASE("same request, same bits: experts, norms, windows, soft caps and sinks
   for (const ModelKind& model :
        {ModelKind{"mixtral", "q8_0"}, ModelKind{"qwen3moe", "f32"}, ModelKind{"gpt-oss", "q4_0"},
         ModelKind{"falcon40b", "f32"}, ModelKind{"gpt2", "q8_0"}, ModelKind{"gemma2", "f32"},
-        ModelKind{"gemma3", "q4_1"}, ModelKind{"command-r", "f16"}})
+        ModelKind{"gemma3", "q4_1"}, ModelKind{"command-r", "f16"}, ModelKind{"llama4", "q8_0"}})
     compare_crowds(model, {1, 7, 512});
 }
 
