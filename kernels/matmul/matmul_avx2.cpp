@@ -36,6 +36,10 @@ struct Avx2 {
   HEARTH_HOST_DEVICE static void store_int(void* p, I v) {
     _mm256_storeu_si256(static_cast<__m256i*>(p), v);
   }
+  HEARTH_HOST_DEVICE static void store64(uint8_t* p, __m256i first, __m256i second) {
+    store_int(p, first);
+    store_int(p + 32, second);
+  }
   HEARTH_HOST_DEVICE static I set1(int32_t v) { return _mm256_set1_epi32(v); }
   HEARTH_HOST_DEVICE static I add_int(I a, I b) { return _mm256_add_epi32(a, b); }
 
@@ -67,6 +71,43 @@ struct Avx2 {
         kSigned ? _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights))
                 : _mm256_maddubs_epi16(weights, x);
     return dot16(acc, pairs, _mm256_set1_epi16(1));
+  }
+
+  /// Adjacent lanes of a and b added: per 128 bits a0+a1, a2+a3, b0+b1, b2+b3.
+  HEARTH_HOST_DEVICE static I add_pairs(I a, I b) { return _mm256_hadd_epi32(a, b); }
+
+  /// Dot products of 8 groups of 32: dot[h][g] is half h of group g.
+  template <bool kSigned>
+  HEARTH_HOST_DEVICE static void group_dots(const uint8_t* w, const int8_t* x, I* dot) {
+    const auto group = [&](int i) {
+      return dot_bytes<kSigned>(zero_int(), load_int(w + 32 * i), load_int(x + 32 * i));
+    };
+    // 128-bit lane L of a vector is half L of its group.
+    const I first = add_pairs(add_pairs(group(0), group(1)), add_pairs(group(2), group(3)));
+    const I second = add_pairs(add_pairs(group(4), group(5)), add_pairs(group(6), group(7)));
+    dot[0] = _mm256_permute2x128_si256(first, second, 0x20);
+    dot[1] = _mm256_permute2x128_si256(first, second, 0x31);
+  }
+
+  /// v[i] lane j <-> v[j] lane i.
+  HEARTH_HOST_DEVICE static void transpose(I (&v)[8]) {
+    I t[8];
+    for (int i = 0; i < 8; i += 2) {
+      t[i] = _mm256_unpacklo_epi32(v[i], v[i + 1]);
+      t[i + 1] = _mm256_unpackhi_epi32(v[i], v[i + 1]);
+    }
+    // v[4 i + j], 128-bit lane L: rows 4 i … 4 i + 3 of column 4 L + j.
+    for (int i = 0; i < 8; i += 4) {
+      v[i] = _mm256_unpacklo_epi64(t[i], t[i + 2]);
+      v[i + 1] = _mm256_unpackhi_epi64(t[i], t[i + 2]);
+      v[i + 2] = _mm256_unpacklo_epi64(t[i + 1], t[i + 3]);
+      v[i + 3] = _mm256_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    for (int j = 0; j < 4; ++j) {
+      t[j] = _mm256_permute2x128_si256(v[j], v[j + 4], 0x20);
+      t[j + 4] = _mm256_permute2x128_si256(v[j], v[j + 4], 0x31);
+    }
+    for (int i = 0; i < 8; ++i) v[i] = t[i];
   }
 
   HEARTH_HOST_DEVICE static I set_bytes(int v) { return _mm256_set1_epi8(static_cast<char>(v)); }

@@ -1,4 +1,5 @@
 #include "kernels/matmul/matmul.h"
+#include "kernels/matmul/row_unpack_avx512.h"
 #include "kernels/matmul/simd_matmul.h"
 
 namespace hearth::kernels {
@@ -32,6 +33,13 @@ struct Avx512 {
   HEARTH_HOST_DEVICE static I zero_int() { return _mm512_setzero_si512(); }
   HEARTH_HOST_DEVICE static I load_int(const void* p) { return _mm512_loadu_si512(p); }
   HEARTH_HOST_DEVICE static void store_int(void* p, I v) { _mm512_storeu_si512(p, v); }
+  HEARTH_HOST_DEVICE static void store64(uint8_t* p, __m256i first, __m256i second) {
+    store_int(p, _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1));
+  }
+  template <typename Block>
+  HEARTH_HOST_DEVICE static void unpack_full(const Block* blocks, simd::Chunk& chunk) {
+    simd::unpack_full_avx512(blocks, chunk);
+  }
   HEARTH_HOST_DEVICE static I set1(int32_t v) { return _mm512_set1_epi32(v); }
   HEARTH_HOST_DEVICE static I add_int(I a, I b) { return _mm512_add_epi32(a, b); }
 
@@ -61,6 +69,58 @@ struct Avx512 {
   HEARTH_HOST_DEVICE static I dot_bytes(I acc, I weights, I x) {
     static_assert(!kSigned);
     return _mm512_dpbusd_epi32(acc, weights, x);
+  }
+
+  /// Adjacent lanes of a and b added: per 128 bits a0+a1, a2+a3, b0+b1, b2+b3.
+  HEARTH_HOST_DEVICE static I add_pairs(I a, I b) {
+    const F even = _mm512_shuffle_ps(as_float(a), as_float(b), 0x88);
+    const F odd = _mm512_shuffle_ps(as_float(a), as_float(b), 0xDD);
+    return _mm512_add_epi32(_mm512_castps_si512(even), _mm512_castps_si512(odd));
+  }
+
+  /// Dot products of 16 groups of 32: dot[h][g] is half h of group g.
+  template <bool kSigned>
+  HEARTH_HOST_DEVICE static void group_dots(const uint8_t* w, const int8_t* x, I* dot) {
+    const auto two_groups = [&](int i) {
+      return dot_bytes<kSigned>(zero_int(), load_int(w + 64 * i), load_int(x + 64 * i));
+    };
+    // 128-bit lane L of vector i is half L % 2 of group 2 i + L / 2. Two rounds of pairwise sums
+    // leave one number for each: lane L holds vectors 0 to 3 (4 to 7) in order.
+    const I first =
+        add_pairs(add_pairs(two_groups(0), two_groups(1)), add_pairs(two_groups(2), two_groups(3)));
+    const I second =
+        add_pairs(add_pairs(two_groups(4), two_groups(5)), add_pairs(two_groups(6), two_groups(7)));
+    const I half0 = _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 16, 24, 17, 25, 18, 26, 19, 27);
+    const I half1 = _mm512_add_epi32(half0, _mm512_set1_epi32(4));
+    dot[0] = _mm512_permutex2var_epi32(first, half0, second);
+    dot[1] = _mm512_permutex2var_epi32(first, half1, second);
+  }
+
+  /// v[i] lane j <-> v[j] lane i.
+  HEARTH_HOST_DEVICE static void transpose(I (&v)[16]) {
+    I t[16];
+    for (int i = 0; i < 16; i += 2) {
+      t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
+      t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
+    }
+    // v[4 i + j], 128-bit lane L: rows 4 i … 4 i + 3 of column 4 L + j.
+    for (int i = 0; i < 16; i += 4) {
+      v[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+      v[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+      v[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+      v[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    for (int j = 0; j < 4; ++j) {
+      const I low0 = _mm512_shuffle_i32x4(v[j], v[j + 4], 0x88);   // columns j, 8 + j
+      const I high0 = _mm512_shuffle_i32x4(v[j], v[j + 4], 0xDD);  // columns 4 + j, 12 + j
+      const I low1 = _mm512_shuffle_i32x4(v[j + 8], v[j + 12], 0x88);
+      const I high1 = _mm512_shuffle_i32x4(v[j + 8], v[j + 12], 0xDD);
+      t[j] = _mm512_shuffle_i32x4(low0, low1, 0x88);
+      t[j + 8] = _mm512_shuffle_i32x4(low0, low1, 0xDD);
+      t[j + 4] = _mm512_shuffle_i32x4(high0, high1, 0x88);
+      t[j + 12] = _mm512_shuffle_i32x4(high0, high1, 0xDD);
+    }
+    for (int i = 0; i < 16; ++i) v[i] = t[i];
   }
 
   HEARTH_HOST_DEVICE static I set_bytes(int v) { return _mm512_set1_epi8(static_cast<char>(v)); }

@@ -19,7 +19,7 @@ class LinePrefetch {
   HEARTH_HOST_DEVICE void lines(int count) {
     for (int i = 0; i < count; ++i) {
       if (next_ >= end_) return;
-      _mm_prefetch(reinterpret_cast<const char*>(next_), _MM_HINT_T1);
+      _mm_prefetch(reinterpret_cast<const char*>(next_), _MM_HINT_T0);
       next_ += 64;
     }
   }

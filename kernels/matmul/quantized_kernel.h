@@ -4,8 +4,9 @@
 // lanes and the byte dot product; all else is here, once.
 //
 // An output is acc = fma(term(g), x.scale[g], acc) over the groups g of 32 in order, where
-// term(g) = scale * dot - min * sum, the dot product and the sum of x being exact integers. So any
-// number of rows gives the same bits.
+// term(g) = scale * dot - min * sum, the dot product and the sum of x being exact integers. Both
+// kernels, row_kernel.h for one row and panel_kernel.h for more, compute the very same terms in the
+// same order, so that any number of rows gives the same bits.
 
 #include <cstring>
 

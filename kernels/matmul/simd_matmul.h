@@ -5,6 +5,7 @@
 #include "kernels/matmul/check_jobs.h"
 #include "kernels/matmul/float_kernel.h"
 #include "kernels/matmul/panel_kernel.h"
+#include "kernels/matmul/row_kernel.h"
 #include "kernels/quant/visit.h"
 
 namespace hearth::kernels::simd {
@@ -48,6 +49,9 @@ void run_quantized_job(const ActivationView& x, const MatmulArgs& job, Slice sli
                            job.accumulate,
                            job.out,
                            job.out_stride};
+  if constexpr (kHasRowKernel<Block>) {
+    if (x.rows == 1) return dot_rows<Block, Isa, 1>(task, 0, slice.begin, slice.end);
+  }
   for (int64_t r = 0; r < x.rows; r += kPassRows) {
     const int64_t left = x.rows - r;
     multiply_rows<Block, Isa>(task, r, static_cast<int>(left < kPassRows ? left : kPassRows),
