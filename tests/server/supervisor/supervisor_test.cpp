@@ -130,6 +130,36 @@ TEST_CASE("a ready worker that is killed again and again is no crash loop; one t
   }
 }
 
+TEST_CASE(
+    "whose fault an end is: crashes and error statuses, not what others send, not a clean end") {
+  const auto at_fault = [](int status) { return WorkerExit{.status = status}.by_own_fault(); };
+  CHECK(at_fault(W_EXITCODE(1, 0)));
+  CHECK(at_fault(W_EXITCODE(127, 0)));
+  CHECK_FALSE(at_fault(W_EXITCODE(0, 0)));
+  for (const int signal : {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL})
+    CHECK(at_fault(W_EXITCODE(0, signal)));
+  for (const int signal : {SIGKILL, SIGTERM, SIGINT, SIGHUP})
+    CHECK_FALSE(at_fault(W_EXITCODE(0, signal)));
+}
+
+TEST_CASE("kill ends the process that is meant, and not the one that replaced it") {
+  Harness harness(1, "exec sleep 1000");
+  REQUIRE(harness.supervisor.start().has_value());
+  const pid_t first = harness.supervisor.pid(0);
+  harness.supervisor.kill(0, first);
+  harness.wait_for_exits(1);
+  CHECK(harness.exits[0].describe() == "signal 9 (Killed)");
+  harness.clock.advance(harness.exits[0].restart_in);
+  harness.supervisor.restart_due();
+  const pid_t second = harness.supervisor.pid(0);
+  REQUIRE(second != 0);
+  harness.supervisor.kill(0, first);
+  std::this_thread::sleep_for(milliseconds(20));
+  harness.supervisor.reap();
+  CHECK(harness.exits.size() == 1);
+  CHECK(harness.supervisor.pid(0) == second);
+}
+
 TEST_CASE("the child inherits its socket, and no blocked signal") {
   const auto signals = Signals::block();
   REQUIRE(signals.has_value());
