@@ -26,6 +26,9 @@ constexpr milliseconds kLoadDeadline{120'000};
 /// A stopped process cannot be a slow one: it is given up this soon.
 constexpr milliseconds kStoppedDeadline{2'000};
 
+/// A pause between two looks that long is the gateway's own: it was stopped, or had no CPU. What it
+/// did not hear then is nobody's silence.
+constexpr milliseconds kOwnPause{1'000};
 /// Silence after which a process is looked at.
 constexpr milliseconds kLookAfter{1'000};
 
@@ -64,7 +67,10 @@ void Gateway::watch() {
   {
     std::lock_guard lock(mutex_);
     const auto now = clock_.now();
-    if (now - last_watch_ < milliseconds(watch_ms_)) return;
+    const auto pause = now - last_watch_;
+    if (pause < milliseconds(watch_ms_)) return;
+    if (last_watch_ != Nanoseconds(0) && pause > kOwnPause)
+      for (Link& each : links_) each.last_progress = std::min(each.last_progress + pause, now);
     last_watch_ = now;
     if (options_.worker_deadline.count() > 0) watch_progress(callbacks);
     if (options_.queue_timeout.count() > 0) end_overdue();

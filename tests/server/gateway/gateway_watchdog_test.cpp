@@ -61,6 +61,20 @@ TEST_CASE("signs of life within a long step are progress") {
   CHECK(harness.state(0) == WorkerState::kReady);
 }
 
+TEST_CASE("a gateway that was stopped itself blames nobody for what it did not hear") {
+  Harness harness(1, 100, 1000, kDeadline);
+  harness.make_ready(0);
+  auto generation = submit(harness);
+  (void)harness.next_submit(0);
+  // As after SIGSTOP and SIGCONT of all: the clock has jumped, and nobody could say anything.
+  harness.clock.advance(kDeadline * 50);
+  send_stats(harness, 0, 1);
+  std::this_thread::sleep_for(milliseconds(250));  // more than two looks
+  CHECK(harness.lost_count == 0);
+  harness.clock.advance(kDeadline);
+  Harness::wait_for([&] { return harness.lost_count == 1; });
+}
+
 TEST_CASE("a worker that may hang gets no new request") {
   Harness harness(2, 100, 1000, kDeadline);
   harness.make_ready(0);
