@@ -39,6 +39,7 @@ void Engine::Impl::step() {
   const std::span<const ScheduledRows> rows =
       scheduler.schedule(pacer.prefill_rows(scheduler.decodes()));
   const RowKinds kinds = count_kinds(rows);
+  for (const PageCopy& copy : scheduler.page_copies()) kv.copy_page(copy.from, copy.to);
   build_batch(rows);
   forward.run({.pool = pool.get()}, batch, kv, progress);
   scheduler.complete();

@@ -2,6 +2,8 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include <cstring>
+
 #include "base/checked_math.h"
 
 namespace hearth {
@@ -44,6 +46,11 @@ Result<KvCache> KvCache::create(const ModelConfig& config, DType type, int64_t n
   if (!bytes) return fail(ErrorCode::kResourceExhausted, "the KV cache has over 2^64 bytes");
   HEARTH_ASSIGN_OR_RETURN(cache.memory_, HostMemory::reserve(*bytes, "the KV cache"));
   return cache;
+}
+
+void KvCache::copy_page(int32_t from, int32_t to) {
+  std::memcpy(memory_.data() + static_cast<size_t>(to) * page_bytes_,
+              memory_.data() + static_cast<size_t>(from) * page_bytes_, page_bytes_);
 }
 
 kernels::KvLayerView KvCache::layer(int32_t index) const {

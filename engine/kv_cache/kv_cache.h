@@ -23,6 +23,9 @@ class KvCache {
   /// Reserves `num_pages` pages; none is touched.
   static Result<KvCache> create(const ModelConfig& config, DType type, int64_t num_pages);
 
+  /// Overwrites page `to` with page `from`, all layers.
+  void copy_page(int32_t from, int32_t to);
+
   /// Layer `index` of every page, as the kernels address it.
   [[nodiscard]] kernels::KvLayerView layer(int32_t index) const;
 

@@ -53,6 +53,7 @@ std::span<const ScheduledRows> Scheduler::schedule(int32_t prefill_rows) {
   HEARTH_CHECK(prefill_rows > 0, "prompts must get on");
   ++step_;
   rows_.clear();
+  copies_.clear();
   budget_ = options_.step_tokens;
   best_priority_ = std::numeric_limits<int32_t>::max();
   for (const auto& [id, sequence] : sequences_) {
@@ -175,9 +176,14 @@ bool Scheduler::precedes(const Sequence& a, const Sequence& b) const {
   return rank(a) < rank(b);
 }
 
+/// Tokens that a sequence need not compute itself. Its last token it must: the logits are wanted.
+int32_t Scheduler::shared_tokens_of(const Sequence& sequence) {
+  return std::min(sequence.spec.shared_tokens, sequence.num_tokens - 1);
+}
+
 bool Scheduler::waits_for_group(const Sequence& sequence) const {
   const SequenceSpec& spec = sequence.spec;
-  const int32_t shared = spec.shared_tokens / options_.page_tokens * options_.page_tokens;
+  const int32_t shared = shared_tokens_of(sequence);
   if (shared == 0) return false;
   return std::ranges::any_of(running_, [&](const Sequence* other) {
     return other->spec.shared_tokens > 0 && other->spec.group == spec.group &&
@@ -201,6 +207,7 @@ bool Scheduler::admit(Sequence& sequence) {
       counts_.cache_hits_tokens += static_cast<uint64_t>(sequence.cached_tokens);
     }
   }
+  copy_shared_tail(sequence);
   sequence.num_served = std::max(sequence.num_served, sequence.num_computed);
   sequence.began = true;
   sequence.decoded = 0;
@@ -222,6 +229,22 @@ void Scheduler::take_cached_pages(Sequence& sequence) {
     sequence.pages.push_back(*page);
   }
   sequence.num_computed = static_cast<int32_t>(sequence.pages.size()) * options_.page_tokens;
+}
+
+// Behind the full pages that it found, a sequence of a group takes a copy of the page that the
+// shared tokens fill in part: copying is moving memory, computing them is reading all weights.
+void Scheduler::copy_shared_tail(Sequence& sequence) {
+  const int32_t shared = shared_tokens_of(sequence);
+  const int32_t full = shared / options_.page_tokens * options_.page_tokens;
+  if (!sequence.spec.reads_cache || sequence.num_computed != full || shared == full) return;
+  const auto donor = std::ranges::find_if(running_, [&](const Sequence* other) {
+    return other->spec.shared_tokens > 0 && other->spec.group == sequence.spec.group &&
+           other->num_computed >= shared;
+  });
+  if (donor == running_.end()) return;
+  const auto index = static_cast<size_t>(full / options_.page_tokens);
+  copies_.push_back({(*donor)->pages[index], sequence.pages[index]});
+  sequence.num_computed = shared;
 }
 
 void Scheduler::schedule_chunk(Sequence& sequence) {

@@ -61,7 +61,8 @@ struct SequenceSpec {
   std::string fairness_key{};
   int32_t priority = 0;  // lower is served earlier
   /// Sequences of one group begin with the same `shared_tokens` tokens: one of them computes
-  /// these, the others wait for its pages and share them.
+  /// these, the others wait for it, share its full pages and copy the one that these tokens do not
+  /// fill.
   uint64_t group = 0;
   int32_t shared_tokens = 0;  // 0: no group
 };
@@ -72,6 +73,12 @@ struct ScheduledRows {
   int32_t first_position = 0;
   int32_t row_count = 0;
   bool samples = false;  // the last row is the sequence's newest token: its logits give the next
+};
+
+/// Page `to` begins as a copy of page `from`.
+struct PageCopy {
+  int32_t from = 0;
+  int32_t to = 0;
 };
 
 /// What the scheduler has counted since it began.
@@ -97,6 +104,8 @@ class Scheduler {
   /// is no sequence. Valid until the next call of a member that is not const.
   std::span<const ScheduledRows> schedule(
       int32_t prefill_rows = std::numeric_limits<int32_t>::max());
+  /// Copies to make before the rows of the last schedule() are computed. Valid as long as these.
+  [[nodiscard]] std::span<const PageCopy> page_copies() const { return copies_; }
   /// The rows of the last schedule() were computed.
   void complete();
 
@@ -146,8 +155,10 @@ class Scheduler {
   [[nodiscard]] int32_t priority_of(const Sequence& sequence) const;
   [[nodiscard]] bool precedes(const Sequence& a, const Sequence& b) const;
   [[nodiscard]] bool waits_for_group(const Sequence& sequence) const;
+  [[nodiscard]] static int32_t shared_tokens_of(const Sequence& sequence);
   bool admit(Sequence& sequence);
   void take_cached_pages(Sequence& sequence);
+  void copy_shared_tail(Sequence& sequence);
   void schedule_chunk(Sequence& sequence);
   [[nodiscard]] int32_t pages_for(int32_t tokens) const;
   [[nodiscard]] PageContent content(const Sequence& sequence, int32_t index) const;
@@ -165,6 +176,7 @@ class Scheduler {
   std::vector<Sequence*> running_;  // by priority, equals in order of admission: their rank
   std::vector<Sequence*> waiting_;  // in no order
   std::vector<ScheduledRows> rows_;
+  std::vector<PageCopy> copies_;
   int32_t budget_ = 0;         // rows left in this step
   int32_t prompt_budget_ = 0;  // of these, for prompts
   int32_t best_priority_ = 0;  // of all sequences in this step

@@ -146,9 +146,26 @@ TEST_CASE("a group computes its prompt once") {
       prompt_rows += std::clamp(kPrompt - rows.first_position, 0, rows.row_count);
     most_used = std::max(most_used, driver.scheduler.pool().used());
   }
-  CHECK(prompt_rows == kPrompt + 3 * (kPrompt % kSmall.page_tokens));
-  CHECK(most_used <= 3 + 4 * 2);  // three shared pages
+  CHECK(prompt_rows == kPrompt + 3);  // each needs the logits of its last token
+  CHECK(most_used <= 3 + 4 * 2);      // three shared pages
   CHECK(driver.ended.size() == 4);
+}
+
+TEST_CASE("prompts of a group that fill no page, or pages exactly, are computed once too") {
+  for (const int32_t prompt : {1, 2, 3, 4, 5, 8, 9}) {
+    CAPTURE(prompt);
+    Driver driver(kSmall);
+    for (SequenceId id = 1; id <= 3; ++id)
+      driver.add({.id = id, .group = 9, .shared_tokens = prompt}, make_tokens(prompt),
+                 static_cast<size_t>(prompt) + 3);
+    int32_t prompt_rows = 0;
+    while (!driver.scheduler.empty()) {
+      for (const ScheduledRows& rows : driver.step())
+        prompt_rows += std::clamp(prompt - rows.first_position, 0, rows.row_count);
+    }
+    CHECK(prompt_rows == prompt + 2);
+    CHECK(driver.ended.size() == 3);
+  }
 }
 
 TEST_CASE("a group goes on when the one that computes its prompt is cancelled or preempted") {

@@ -2,6 +2,8 @@
 // Drives a Scheduler as the engine does, without a model: a sequence's next token is a function of
 // its tokens so far, so that equal histories go on equally.
 
+#include <doctest/doctest.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <map>
@@ -33,7 +35,11 @@ inline std::vector<int32_t> make_tokens(int32_t count, int32_t seed = 0) {
 
 class Driver {
  public:
-  explicit Driver(const SchedulerOptions& options) : scheduler(options) {}
+  explicit Driver(const SchedulerOptions& options)
+      : scheduler(options),
+        page_tokens_(options.page_tokens),
+        pages_(static_cast<size_t>(options.num_pages),
+               std::vector<int32_t>(static_cast<size_t>(options.page_tokens), -1)) {}
 
   /// Adds a sequence of `tokens` that ends when it has `longest` tokens.
   Job& add(SequenceSpec spec, std::vector<int32_t> tokens, size_t longest) {
@@ -59,6 +65,7 @@ class Driver {
     const auto span = scheduler.schedule(prefill_rows);
     if (check) scheduler.check_invariants();
     const std::vector<ScheduledRows> rows(span.begin(), span.end());
+    compute(rows, check);
     scheduler.complete();
     for (const ScheduledRows& scheduled : rows) {
       Job& job = *jobs.at(scheduled.sequence);
@@ -80,6 +87,31 @@ class Driver {
   std::map<SequenceId, std::unique_ptr<Job>> jobs;
   std::vector<SequenceId> ended;
   uint64_t steps = 0;
+
+ private:
+  /// Puts the rows' tokens in their pages, as K and V would be, after the copies. With `check`, the
+  /// tokens before them must be there: that is what attention reads.
+  void compute(const std::vector<ScheduledRows>& rows, bool check) {
+    for (const PageCopy& copy : scheduler.page_copies())
+      pages_[static_cast<size_t>(copy.to)] = pages_[static_cast<size_t>(copy.from)];
+    for (const ScheduledRows& scheduled : rows) {
+      const std::vector<int32_t>& tokens = jobs.at(scheduled.sequence)->tokens;
+      const auto pages = scheduler.pages(scheduled.sequence);
+      const auto at = [&](int32_t position) -> int32_t& {
+        const int32_t page = pages[static_cast<size_t>(position / page_tokens_)];
+        return pages_[static_cast<size_t>(page)][static_cast<size_t>(position % page_tokens_)];
+      };
+      for (int32_t i = 0; check && i < scheduled.first_position; ++i)
+        REQUIRE(at(i) == tokens[static_cast<size_t>(i)]);
+      for (int32_t i = 0; i < scheduled.row_count; ++i) {
+        const int32_t position = scheduled.first_position + i;
+        at(position) = tokens[static_cast<size_t>(position)];
+      }
+    }
+  }
+
+  const int32_t page_tokens_;
+  std::vector<std::vector<int32_t>> pages_;  // [num_pages][page_tokens]: what a page holds
 };
 
 }  // namespace hearth::testing
