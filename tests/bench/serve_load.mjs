@@ -162,7 +162,7 @@ async function soak() {
         tokens += got.usage;
         ++requests;
       } catch (error) {
-        wrong.push(`request ${which}: ${error.message}`);
+        wrong.push(`request ${which} after ${((performance.now() - begin) / 1000).toFixed(1)} s: ${error.message}: ${error.cause?.code} ${error.cause?.message}`);
       }
     }
   };
