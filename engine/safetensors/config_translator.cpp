@@ -14,28 +14,18 @@
 namespace hearth {
 namespace {
 
-/// What config.json calls a model, and what GGUF calls its architecture.
-struct KnownModel {
-  std::string_view model_type;
-  std::string_view architecture;
-};
-
-constexpr std::array<KnownModel, 4> kModels = {{
-    {"llama", "llama"},
-    {"mistral", "llama"},
-    {"qwen2", "qwen2"},
-    {"qwen3", "qwen3"},
-}};
-
 constexpr uint32_t kMaxHeadDim = 1024;
 
 class ConfigTranslator {
  public:
-  ConfigTranslator(const Metadata& config, ParsedFile& out) : config_(config), out_(out) {}
+  ConfigTranslator(const Metadata& config, const KnownModel& model, ParsedFile& out)
+      : config_(config), model_(model), out_(out), architecture_(model.architecture) {}
 
   Status translate() {
-    HEARTH_RETURN_IF_ERROR(find_model());
+    out_.metadata.insert("general.architecture", model_.architecture);
+    if (model_.interleaved_in_gguf) out_.metadata.insert("hearth.rope.halves", true);
     HEARTH_RETURN_IF_ERROR(refuse_what_is_not_read());
+    if (model_.check != nullptr) HEARTH_RETURN_IF_ERROR(model_.check(config_));
     HEARTH_RETURN_IF_ERROR(sizes());
     HEARTH_RETURN_IF_ERROR(heads());
     HEARTH_RETURN_IF_ERROR(window());
@@ -62,24 +52,6 @@ class ConfigTranslator {
     return {};
   }
 
-  Status find_model() {
-    HEARTH_ASSIGN_OR_RETURN(const std::string_view type, config_.string("model_type"));
-    const auto* found = std::ranges::find(kModels, type, &KnownModel::model_type);
-    if (found == kModels.end()) {
-      std::string known;
-      for (const KnownModel& model : kModels)
-        known += (known.empty() ? "" : ", ") + std::string(model.model_type);
-      return wrong("model_type", quote_foreign(type),
-                   "one of " + known + "; other architectures are read from GGUF files",
-                   ErrorCode::kUnsupported);
-    }
-    architecture_ = found->architecture;
-    out_.metadata.insert("general.architecture", found->architecture);
-    // Elsewhere the halves are the architecture's own way.
-    if (architecture_ == "llama") out_.metadata.insert("hearth.rope.halves", true);
-    return {};
-  }
-
   /// Values that change the model's meaning in ways the description has no place for.
   Status refuse_what_is_not_read() const {
     if (config_.contains("quantization_config.quant_method")) {
@@ -89,9 +61,15 @@ class ConfigTranslator {
                    "weights in F32, F16 or BF16; quantized models are read from GGUF files",
                    ErrorCode::kUnsupported);
     }
-    HEARTH_ASSIGN_OR_RETURN(const auto activation, config_.string_or("hidden_act", "silu"));
-    if (activation != "silu" && activation != "swish")
-      return wrong("hidden_act", quote_foreign(activation), "silu", ErrorCode::kUnsupported);
+    // Gemma's older name is wrong in its first files: the newer one counts.
+    const char* key = config_.contains("hidden_activation") ? "hidden_activation" : "hidden_act";
+    HEARTH_ASSIGN_OR_RETURN(const auto activation, config_.string_or(key, model_.activation));
+    const bool is_same = activation == model_.activation ||
+                         (activation == "swish" && model_.activation == "silu") ||
+                         (activation == "gelu" && model_.architecture == "gemma");
+    if (!is_same)
+      return wrong(key, quote_foreign(activation), std::string(model_.activation),
+                   ErrorCode::kUnsupported);
     return {};
   }
 
@@ -103,6 +81,14 @@ class ConfigTranslator {
     HEARTH_RETURN_IF_ERROR(copy_u32("context_length", "max_position_embeddings"));
     HEARTH_ASSIGN_OR_RETURN(const float eps, config_.f32_or("rms_norm_eps", 1e-6F));
     put("attention.layer_norm_rms_epsilon", static_cast<double>(eps));
+    for (const NamePair& number : model_.numbers) {
+      if (!config_.contains(number.own)) continue;
+      HEARTH_ASSIGN_OR_RETURN(const float value, config_.f32(number.own));
+      const auto whole = static_cast<uint64_t>(std::clamp(value, 0.0F, 1e9F));
+      const bool is_whole = static_cast<float>(whole) == value;
+      put(std::string(number.gguf).c_str(),
+          is_whole ? MetaValue(whole) : MetaValue(static_cast<double>(value)));
+    }
     return {};
   }
 
@@ -162,9 +148,10 @@ class ConfigTranslator {
     if (type == "default") return {};
     HEARTH_ASSIGN_OR_RETURN(const float factor, rope_number("factor", 1.0F));
     if (type == "llama3") return llama3_factors(base, factor);
+    if (type == "longrope" || type == "su") return longrope();
     if (type != "linear" && type != "yarn")
-      return wrong("rope_scaling.rope_type", quote_foreign(type), "default, linear, yarn or llama3",
-                   ErrorCode::kUnsupported);
+      return wrong("rope_scaling.rope_type", quote_foreign(type),
+                   "default, linear, yarn, llama3 or longrope", ErrorCode::kUnsupported);
     put("rope.scaling.type", type);
     put("rope.scaling.factor", static_cast<double>(factor));
     return type == "yarn" ? yarn() : Status();
@@ -217,69 +204,58 @@ class ConfigTranslator {
       const double scale = (1.0 - ramp) / static_cast<double>(factor) + ramp;
       factors[i] = static_cast<float>(1.0 / scale);
     }
-    TensorInfo tensor{.name = "rope_freqs.weight", .dtype = DType::kF32, .num_dims = 1};
-    tensor.dims[0] = static_cast<int64_t>(count);
-    tensor.data = reinterpret_cast<const std::byte*>(factors.get());
-    tensor.bytes = count * sizeof(float);
-    out_.tensors.push_back(tensor);
-    out_.copies.push_back(std::move(factors));
+    put_vector("rope_freqs.weight", std::move(factors), count);
     return {};
   }
 
+  /// longrope (Ding et al. 2024): one factor per frequency, for short and for long contexts.
+  Status longrope() {
+    HEARTH_ASSIGN_OR_RETURN(const float original,
+                            rope_number("original_max_position_embeddings", 0.0F));
+    if (!(original >= 1.0F) || original >= 2147483648.0F)
+      return wrong("original_max_position_embeddings", std::to_string(original), "at least 1");
+    put("rope.scaling.type", std::string_view("longrope"));
+    put("rope.scaling.original_context_length", static_cast<uint64_t>(original));
+    HEARTH_RETURN_IF_ERROR(longrope_factors("short_factor", "rope_factors_short.weight"));
+    return longrope_factors("long_factor", "rope_factors_long.weight");
+  }
+  Status longrope_factors(const char* name, const char* tensor) {
+    const size_t count = rotary_dim_ / 2;
+    if (count == 0) return wrong("head_dim", std::to_string(head_dim_), "at least 2");
+    auto factors = std::make_unique_for_overwrite<float[]>(count);
+    for (size_t i = 0; i < count; ++i) {
+      HEARTH_ASSIGN_OR_RETURN(
+          factors[i], rope_number((std::string(name) + "[" + std::to_string(i) + "]").c_str(), 0));
+      if (!(factors[i] > 0.0F) || !std::isfinite(factors[i]))
+        return wrong(std::string("rope_scaling.") + name, "not enough positive numbers",
+                     std::to_string(count) + ", half of the rotated values of a head");
+    }
+    put_vector(tensor, std::move(factors), count);
+    return {};
+  }
+
+  /// A tensor that no file has.
+  void put_vector(const char* name, std::unique_ptr<float[]> values, size_t count) {
+    TensorInfo tensor{.name = name, .dtype = DType::kF32, .num_dims = 1};
+    tensor.dims[0] = static_cast<int64_t>(count);
+    tensor.data = reinterpret_cast<const std::byte*>(values.get());
+    tensor.bytes = count * sizeof(float);
+    out_.tensors.push_back(tensor);
+    out_.copies.push_back(std::move(values));
+  }
+
   const Metadata& config_;
+  const KnownModel& model_;
   ParsedFile& out_;
   std::string architecture_;
   uint32_t head_dim_ = 0;
   uint32_t rotary_dim_ = 0;
 };
 
-using Names = std::pair<std::string_view, std::string_view>;
-
-constexpr std::array<Names, 3> kModelNames = {{
-    {"model.embed_tokens.weight", "token_embd.weight"},
-    {"model.norm.weight", "output_norm.weight"},
-    {"lm_head.weight", "output.weight"},
-}};
-
-/// Parts of a layer; ".weight" or ".bias" follows.
-constexpr std::array<Names, 11> kLayerNames = {{
-    {"input_layernorm", "attn_norm"},
-    {"post_attention_layernorm", "ffn_norm"},
-    {"self_attn.q_proj", "attn_q"},
-    {"self_attn.k_proj", "attn_k"},
-    {"self_attn.v_proj", "attn_v"},
-    {"self_attn.o_proj", "attn_output"},
-    {"self_attn.q_norm", "attn_q_norm"},
-    {"self_attn.k_norm", "attn_k_norm"},
-    {"mlp.gate_proj", "ffn_gate"},
-    {"mlp.up_proj", "ffn_up"},
-    {"mlp.down_proj", "ffn_down"},
-}};
-
 }  // namespace
 
-Status translate_config(const Metadata& config, ParsedFile& out) {
-  return ConfigTranslator(config, out).translate();
-}
-
-std::string gguf_name_of_safetensors(std::string_view name) {
-  for (const auto& [own, gguf] : kModelNames)
-    if (name == own) return std::string(gguf);
-  constexpr std::string_view kLayers = "model.layers.";
-  const size_t number_end = name.find('.', kLayers.size());
-  const size_t suffix = name.rfind('.');
-  if (!name.starts_with(kLayers) || number_end == std::string_view::npos || suffix <= number_end)
-    return std::string(name);
-  if (name.ends_with(".rotary_emb.inv_freq")) return {};  // follows from config.json
-  const std::string_view part = name.substr(number_end + 1, suffix - number_end - 1);
-  for (const auto& [own, gguf] : kLayerNames) {
-    if (part != own) continue;
-    std::string out = "blk.";
-    out.append(name.substr(kLayers.size(), number_end - kLayers.size())).append(".");
-    out.append(gguf).append(name.substr(suffix));
-    return out;
-  }
-  return std::string(name);
+Status translate_config(const Metadata& config, const KnownModel& model, ParsedFile& out) {
+  return ConfigTranslator(config, model, out).translate();
 }
 
 }  // namespace hearth

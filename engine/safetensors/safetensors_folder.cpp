@@ -14,6 +14,7 @@
 #include "engine/safetensors/json_reader.h"
 #include "engine/safetensors/safetensors_header.h"
 #include "engine/safetensors/tokenizer_translator.h"
+#include "kernels/quant/half.h"
 
 namespace hearth {
 namespace {
@@ -60,6 +61,17 @@ Result<Metadata> read_flat(const fs::path& path, bool required, std::string_view
   return out;
 }
 
+/// Adds 1 to the values of a vector, in a copy. What is no vector stays, for the loader to refuse.
+void add_one(TensorInfo& tensor, TensorCopies& copies) {
+  if (tensor.num_dims != 1 || tensor.dtype != DType::kF32) return;
+  const auto count = static_cast<size_t>(tensor.dims[0]);
+  auto values = std::make_unique_for_overwrite<float[]>(count);
+  for (size_t i = 0; i < count; ++i)
+    values[i] = 1.0F + value_at<float>(tensor.data, static_cast<int64_t>(i));
+  tensor.data = reinterpret_cast<const std::byte*>(values.get());
+  copies.push_back(std::move(values));
+}
+
 class FolderReader {
  public:
   explicit FolderReader(fs::path folder) : folder_(std::move(folder)) {}
@@ -69,7 +81,8 @@ class FolderReader {
     out_.parsed.format = "safetensors";
     out_.parsed.metadata.set_source(quote_foreign(folder_.string()));
     HEARTH_ASSIGN_OR_RETURN(const Metadata config, read_flat(folder_ / "config.json", true));
-    HEARTH_RETURN_IF_ERROR(translate_config(config, out_.parsed));
+    HEARTH_ASSIGN_OR_RETURN(model_, find_known_model(config));
+    HEARTH_RETURN_IF_ERROR(translate_config(config, *model_, out_.parsed));
     HEARTH_RETURN_IF_ERROR(read_weights(config));
     HEARTH_RETURN_IF_ERROR(read_tokenizer(config));
     return std::move(out_);
@@ -149,11 +162,13 @@ class FolderReader {
                             parse_safetensors(path.string(), mapping->bytes(), parsed.metadata));
     for (TensorInfo tensor : tensors) {
       shard_of_.emplace(tensor.name, name);
-      std::string gguf_name = gguf_name_of_safetensors(tensor.name);
+      std::string gguf_name = gguf_name_of_safetensors(*model_, tensor.name);
       // Where the config ties the two, a stored output matrix does not count.
       if (gguf_name.empty() || (is_tied && gguf_name == "output.weight")) continue;
       tensor.name = parsed.metadata.keep(std::move(gguf_name));
       copy_vector_if_needed(tensor, parsed.copies);
+      if (model_->norms_lack_one && tensor.name.ends_with("norm.weight"))
+        add_one(tensor, parsed.copies);
       parsed.tensors.push_back(tensor);
     }
     out_.shards.push_back(std::move(mapping));
@@ -199,6 +214,7 @@ class FolderReader {
   static constexpr const char* kIndex = "model.safetensors.index.json";
 
   fs::path folder_;
+  const KnownModel* model_ = nullptr;
   SafetensorsModel out_;
   std::unordered_map<std::string_view, std::string> shard_of_;
 };

@@ -26,7 +26,7 @@ size_t use_header(std::span<const std::byte> bytes) {
   for (const TensorInfo& tensor : *tensors) {
     if (tensor.data < bytes.data() || tensor.data + tensor.bytes > bytes.data() + bytes.size())
       __builtin_trap();
-    touched += gguf_name_of_safetensors(tensor.name).size() + static_cast<size_t>(tensor.data[0]) +
+    touched += tensor.name.size() + static_cast<size_t>(tensor.data[0]) +
                static_cast<size_t>(tensor.data[tensor.bytes - 1]);
   }
   return touched;
@@ -37,8 +37,12 @@ void use_config(std::string_view text) {
   config.set_source("'config.json'");
   JsonReader reader("'config.json'", text);
   if (const Status status = reader.flatten(config); !status) return check(status.error());
+  const auto model = find_known_model(config);
+  if (!model) return check(model.error());
+  static_cast<void>(gguf_name_of_safetensors(**model, text));
   ParsedFile parsed;
-  if (const Status status = translate_config(config, parsed); !status) return check(status.error());
+  if (const Status status = translate_config(config, **model, parsed); !status)
+    return check(status.error());
   for (const TensorInfo& tensor : parsed.tensors)
     if (tensor.bytes == 0) __builtin_trap();
 }

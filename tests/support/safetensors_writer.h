@@ -21,13 +21,26 @@ using Json = nlohmann::ordered_json;
 
 struct FolderOptions {
   size_t shards = 1;             // above 1: with an index
-  bool halves = true;            // of a llama model: undo GGUF's interleaving of Q and K rows
+  bool halves = true;            // undo GGUF's interleaving of Q and K rows where it has one
   std::string chat_template{};   // for tokenizer_config.json
   Json config = Json::object();  // merged over config.json
+  std::string model_type{};      // in config.json; empty: the architecture
+  /// Parts of layers' names by GGUF's, over the common ones; a star stands for an expert's number.
+  std::map<std::string, std::string> names{};
+  bool norms_lack_one = false;  // norms are stored less 1
 };
 
-inline std::string folder_tensor_name(std::string_view name) {
-  static const std::vector<std::pair<std::string, std::string>> kParts = {
+/// A tensor as the folder has it.
+struct FolderTensor {
+  std::string name;
+  DType dtype;
+  std::vector<int64_t> shape;  // slowest first
+  std::string data;
+};
+
+inline std::string folder_tensor_name(std::string_view name,
+                                      const std::map<std::string, std::string>& names) {
+  static const std::map<std::string, std::string> kParts = {
       {"attn_norm", "input_layernorm"},    {"ffn_norm", "post_attention_layernorm"},
       {"attn_q_norm", "self_attn.q_norm"}, {"attn_k_norm", "self_attn.k_norm"},
       {"attn_q", "self_attn.q_proj"},      {"attn_k", "self_attn.k_proj"},
@@ -40,11 +53,9 @@ inline std::string folder_tensor_name(std::string_view name) {
   const size_t layer_end = name.find('.', 4);
   const size_t suffix = name.rfind('.');
   const std::string part(name.substr(layer_end + 1, suffix - layer_end - 1));
-  for (const auto& [gguf, own] : kParts)
-    if (part == gguf)
-      return "model.layers." + std::string(name.substr(4, layer_end - 4)) + "." + own +
-             std::string(name.substr(suffix));
-  throw std::runtime_error("no name for " + std::string(name));
+  return "model.layers." + std::string(name.substr(4, layer_end - 4)) + "." +
+         (names.contains(part) ? names.at(part) : kParts.at(part)) +
+         std::string(name.substr(suffix));
 }
 
 /// Rows of each head: 0, 2, 4, …, 1, 3, 5, … of the GGUF file's.
@@ -62,19 +73,17 @@ inline std::string uninterleaved(const TensorInfo& tensor, size_t heads) {
 }
 
 inline void write_shard(const std::filesystem::path& path,
-                        const std::vector<std::pair<const TensorInfo*, std::string>>& tensors) {
+                        const std::vector<FolderTensor>& tensors) {
   static const std::map<DType, std::string> kTypes = {
       {DType::kF32, "F32"}, {DType::kF16, "F16"}, {DType::kBF16, "BF16"}};
   Json header = Json::object();
   header["__metadata__"] = {{"format", "pt"}};
   size_t at = 0;
-  for (const auto& [tensor, data] : tensors) {
-    std::vector<int64_t> shape(tensor->dims.begin(), tensor->dims.begin() + tensor->num_dims);
-    std::ranges::reverse(shape);
-    header[folder_tensor_name(tensor->name)] = {{"dtype", kTypes.at(tensor->dtype)},
-                                                {"shape", shape},
-                                                {"data_offsets", {at, at + data.size()}}};
-    at += data.size();
+  for (const FolderTensor& tensor : tensors) {
+    header[tensor.name] = {{"dtype", kTypes.at(tensor.dtype)},
+                           {"shape", tensor.shape},
+                           {"data_offsets", {at, at + tensor.data.size()}}};
+    at += tensor.data.size();
   }
   std::string text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');
@@ -82,8 +91,49 @@ inline void write_shard(const std::filesystem::path& path,
   std::ofstream out(path, std::ios::binary);
   out.write(reinterpret_cast<const char*>(&length), sizeof(length));
   out << text;
-  for (const auto& [tensor, data] : tensors) out << data;
+  for (const FolderTensor& tensor : tensors) out << tensor.data;
   if (!out.flush()) throw std::runtime_error("cannot write " + path.string());
+}
+
+/// The tensors of the folder: experts one by one, rows and norms as the options say.
+inline std::vector<FolderTensor> folder_tensors(const ModelFile& gguf,
+                                                const FolderOptions& options) {
+  const Metadata& m = gguf.metadata();
+  const std::string arch(m.string("general.architecture").value());
+  const bool interleaved = arch == "llama" || arch == "granite" || arch == "smollm3";
+  std::vector<FolderTensor> out;
+  for (const TensorInfo& tensor : gguf.tensors()) {
+    if (tensor.name.starts_with("rope_")) continue;  // follows from config.json
+    const bool is_q = tensor.name.ends_with("attn_q.weight");
+    const bool is_k = tensor.name.ends_with("attn_k.weight");
+    std::string data(reinterpret_cast<const char*>(tensor.data), tensor.bytes);
+    if (interleaved && options.halves && (is_q || is_k))
+      data = uninterleaved(
+          tensor,
+          m.u32(arch + (is_q ? ".attention.head_count" : ".attention.head_count_kv")).value());
+    if (options.norms_lack_one && tensor.name.ends_with("norm.weight"))
+      for (size_t at = 0; at < data.size(); at += sizeof(float)) {
+        float value;
+        std::memcpy(&value, data.data() + at, sizeof(value));
+        value -= 1.0F;
+        std::memcpy(data.data() + at, &value, sizeof(value));
+      }
+    std::vector<int64_t> shape(tensor.dims.begin(), tensor.dims.begin() + tensor.num_dims);
+    std::ranges::reverse(shape);
+    const std::string name = folder_tensor_name(tensor.name, options.names);
+    const size_t star = name.find('*');
+    if (star == std::string::npos) {
+      out.push_back({name, tensor.dtype, shape, std::move(data)});
+      continue;
+    }
+    const size_t bytes = data.size() / static_cast<size_t>(shape[0]);
+    for (size_t e = 0; e < static_cast<size_t>(shape[0]); ++e)
+      out.push_back({std::string(name).replace(star, 1, std::to_string(e)),
+                     tensor.dtype,
+                     {shape[1], shape[2]},
+                     data.substr(e * bytes, bytes)});
+  }
+  return out;
 }
 
 inline void write_json(const std::filesystem::path& path, const Json& json) {
@@ -182,13 +232,13 @@ inline Json folder_tokenizer(const Metadata& m) {
   return out;
 }
 
-/// Writes the folder; `gguf` must be of the architectures llama, qwen2 or qwen3.
+/// Writes the folder of an opened file.
 inline void write_folder(const ModelFile& gguf, const std::filesystem::path& folder,
                          const FolderOptions& options = {}) {
   std::filesystem::create_directories(folder);
   const Metadata& m = gguf.metadata();
-  const std::string arch(m.string("general.architecture").value());
   Json config = folder_config(gguf);
+  if (!options.model_type.empty()) config["model_type"] = options.model_type;
   config.merge_patch(options.config);
   write_json(folder / "config.json", config);
   write_json(folder / "tokenizer.json", folder_tokenizer(m));
@@ -201,26 +251,17 @@ inline void write_folder(const ModelFile& gguf, const std::filesystem::path& fol
   if (!options.chat_template.empty()) tokenizer["chat_template"] = options.chat_template;
   write_json(folder / "tokenizer_config.json", tokenizer);
 
-  std::vector<std::vector<std::pair<const TensorInfo*, std::string>>> shards(options.shards);
+  std::vector<std::vector<FolderTensor>> shards(options.shards);
   size_t index = 0;
-  for (const TensorInfo& tensor : gguf.tensors()) {
-    if (tensor.name == "rope_freqs.weight") continue;  // follows from config.json
-    const bool is_q = tensor.name.ends_with("attn_q.weight");
-    const bool is_k = tensor.name.ends_with("attn_k.weight");
-    std::string data(reinterpret_cast<const char*>(tensor.data), tensor.bytes);
-    if (arch == "llama" && options.halves && (is_q || is_k))
-      data = uninterleaved(
-          tensor,
-          m.u32(arch + (is_q ? ".attention.head_count" : ".attention.head_count_kv")).value());
-    shards[index++ % options.shards].emplace_back(&tensor, std::move(data));
-  }
+  for (FolderTensor& tensor : folder_tensors(gguf, options))
+    shards[index++ % options.shards].push_back(std::move(tensor));
   if (options.shards == 1) return write_shard(folder / "model.safetensors", shards[0]);
   Json map = Json::object();
   for (size_t i = 0; i < shards.size(); ++i) {
     char name[64];
     std::snprintf(name, sizeof(name), "model-%05zu-of-%05zu.safetensors", i + 1, shards.size());
     write_shard(folder / name, shards[i]);
-    for (const auto& [tensor, data] : shards[i]) map[folder_tensor_name(tensor->name)] = name;
+    for (const FolderTensor& tensor : shards[i]) map[tensor.name] = name;
   }
   write_json(folder / "model.safetensors.index.json",
              {{"metadata", {{"total_size", 0}}}, {"weight_map", map}});

@@ -68,6 +68,88 @@ TEST_CASE("the logits are those of the GGUF file, bit for bit") {
   }
 }
 
+TEST_CASE("every kind of model has the logits of its GGUF file, bit for bit") {
+  struct Kind {
+    std::string arch;  // of the synthetic GGUF file
+    std::string model_type;
+    std::map<std::string, std::string> names;
+    Json config;
+  };
+  const Json gelu = {{"hidden_activation", "gelu_pytorch_tanh"}};
+  const std::map<std::string, std::string> gemma = {
+      {"post_attention_norm", "post_attention_layernorm"},
+      {"ffn_norm", "pre_feedforward_layernorm"},
+      {"post_ffw_norm", "post_feedforward_layernorm"}};
+  const Kind kinds[] = {
+      {"mixtral",
+       "mixtral",
+       {{"ffn_gate_inp", "block_sparse_moe.gate"},
+        {"ffn_gate_exps", "block_sparse_moe.experts.*.w1"},
+        {"ffn_down_exps", "block_sparse_moe.experts.*.w2"},
+        {"ffn_up_exps", "block_sparse_moe.experts.*.w3"}},
+       {{"num_local_experts", 4}, {"num_experts_per_tok", 2}}},
+      {"qwen3moe",
+       "qwen3_moe",
+       {{"ffn_gate_inp", "mlp.gate"},
+        {"ffn_gate_exps", "mlp.experts.*.gate_proj"},
+        {"ffn_down_exps", "mlp.experts.*.down_proj"},
+        {"ffn_up_exps", "mlp.experts.*.up_proj"}},
+       {{"num_experts", 8}, {"num_experts_per_tok", 3}, {"norm_topk_prob", true}}},
+      {"gemma", "gemma", {}, gelu},
+      {"gemma2", "gemma2", gemma, gelu},
+      {"gemma3", "gemma3_text", gemma, gelu},
+      {"phi3",
+       "phi3",
+       {{"attn_qkv", "self_attn.qkv_proj"}, {"ffn_up", "mlp.gate_up_proj"}},
+       Json::object()},
+      {"granite", "granite", {}, Json::object()},
+      {"olmo2",
+       "olmo2",
+       {{"post_attention_norm", "post_attention_layernorm"},
+        {"post_ffw_norm", "post_feedforward_layernorm"}},
+       Json::object()},
+      {"smollm3", "smollm3", {}, Json::object()},
+  };
+  for (const Kind& kind : kinds) {
+    CAPTURE(kind.model_type);
+    const fs::path gguf = with_halves(testing::tiny_model(kind.arch, "bf16"));
+    const auto source = ModelFile::open(gguf);
+    FolderOptions options;
+    options.halves = false;
+    options.model_type = kind.model_type;
+    options.names = kind.names;
+    options.config = kind.config;
+    options.norms_lack_one = kind.arch.starts_with("gemma");
+    // What else the synthetic file says, by the names that config.json has.
+    const std::string prefix = kind.arch == "mixtral" ? "llama." : kind.arch + ".";
+    for (const auto& [key, own] : std::map<std::string, std::string>{
+             {"attention.sliding_window", "sliding_window"},
+             {"attention.sliding_window_pattern", "sliding_window_pattern"},
+             {"rope.scaling.original_context_length", "original_max_position_embeddings"},
+             {"attn_logit_softcapping", "attn_logit_softcapping"},
+             {"final_logit_softcapping", "final_logit_softcapping"},
+             {"rope.freq_base_swa", "rope_local_base_freq"},
+             {"attention.scale", "attention_multiplier"},
+             {"embedding_scale", "embedding_multiplier"},
+             {"residual_scale", "residual_multiplier"},
+             {"logit_scale", "logits_scaling"}})
+      if ((*source)->metadata().contains(prefix + key))
+        options.config[own] = (*source)->metadata().f32(prefix + key).value();
+    for (const char* whole : {"sliding_window", "sliding_window_pattern"})
+      if (options.config.contains(whole)) options.config[whole] = options.config[whole].get<int>();
+    if (const TensorInfo* factors = (*source)->find_tensor("rope_factors_long.weight")) {
+      const auto* values = reinterpret_cast<const float*>(factors->data);
+      const TensorInfo* others = (*source)->find_tensor("rope_factors_short.weight");
+      const auto* short_values = reinterpret_cast<const float*>(others->data);
+      options.config["rope_scaling"] = {
+          {"type", "longrope"},
+          {"long_factor", std::vector<float>(values, values + factors->dims[0])},
+          {"short_factor", std::vector<float>(short_values, short_values + others->dims[0])}};
+    }
+    CHECK(testing::model_logits(folder_of(gguf, "", options)) == testing::model_logits(gguf));
+  }
+}
+
 TEST_CASE("rows of Q and K in the folder's own order give the same model") {
   const fs::path gguf = testing::tiny_model("llama", "f32");
   const auto expected = testing::model_logits(gguf);
@@ -134,9 +216,9 @@ TEST_CASE("norms in 16 bits are widened") {
   std::string ones;
   for (int64_t i = 0; i < (*model)->find_tensor("output_norm.weight")->dims[0]; ++i)
     ones.append(reinterpret_cast<const char*>(&one), sizeof(one));
-  TensorInfo norm = *(*model)->find_tensor("output_norm.weight");
-  norm.dtype = DType::kBF16;
-  testing::write_shard(folder / "model.safetensors", {{&norm, ones}});
+  const int64_t size = (*model)->find_tensor("output_norm.weight")->dims[0];
+  testing::write_shard(folder / "model.safetensors",
+                       {{"model.norm.weight", DType::kBF16, {size}, ones}});
   const auto opened = ModelFile::open(folder);
   REQUIRE_MESSAGE(opened.has_value(), (opened ? "" : opened.error().message));
   const TensorInfo* widened = (*opened)->find_tensor("output_norm.weight");
