@@ -144,10 +144,15 @@ class Model(torch.nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
-        self.embedding = torch.nn.Parameter(torch.randn(config.vocab_size,
-                                                        config.hidden_size) * 0.04)
+        # Tokens enter the residual stream at about the size of what layers add to it, so that they are
+        # not drowned. The last gain makes up for it, as the same matrix computes the logits: small
+        # enough that a token does not at first predict itself.
+        std = 0.5
+        rows = torch.randn(config.vocab_size, config.hidden_size)
+        self.embedding = torch.nn.Parameter(rows * std)
         self.layers = torch.nn.ModuleList([Layer(config) for _ in range(config.num_layers)])
-        self.final_norm = torch.nn.Parameter(torch.ones(config.hidden_size))
+        gain = 0.25 / (std * math.sqrt(config.hidden_size))  # logits of about 1/4
+        self.final_norm = torch.nn.Parameter(torch.full([config.hidden_size], gain))
         cos, sin = rotary_tables(config)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
