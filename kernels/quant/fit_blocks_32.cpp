@@ -1,0 +1,71 @@
+// Types with one scale, or scale and minimum, for each 32 values.
+#include <cstring>
+
+#include "kernels/quant/fit_blocks.h"
+#include "kernels/quant/fit_scales.h"
+
+namespace hearth::quant {
+namespace {
+
+/// Low half-bytes in pairs (i, i + 16), fifth bits in qh where the type has them.
+void store_codes(const int* codes, uint8_t* qs, uint8_t* qh) {
+  for (int i = 0; i < 16; ++i)
+    qs[i] = static_cast<uint8_t>((codes[i] & 15) | ((codes[i + 16] & 15) << 4));
+  if (qh == nullptr) return;
+  std::memset(qh, 0, 4);
+  for (int i = 0; i < 32; ++i)
+    qh[i / 8] = static_cast<uint8_t>(qh[i / 8] | ((codes[i] >> 4) << (i % 8)));
+}
+
+F16 fit_symmetric(const float* x, int half, int* codes) {
+  const auto values = weigh<32>(x);
+  const Uniform range{static_cast<float>(-half), static_cast<float>(half - 1)};
+  const F16 d = scale_to_f16(search_scale(values, range));
+  codes_of(values, range, {f16_to_f32(d), 0.0F}, codes);
+  return d;
+}
+
+void fit_with_min(const float* x, int top, int* codes, F16& d, F16& m) {
+  const auto values = weigh<32>(x);
+  const Uniform range{0.0F, static_cast<float>(top)};
+  const Fit fit = search_with_min<Minima::kAny>(values, range);
+  d = scale_to_f16(fit.scale);
+  m = scale_to_f16(-fit.min);
+  codes_of(values, range, {f16_to_f32(d), -f16_to_f32(m)}, codes);
+}
+
+}  // namespace
+
+void fit_block(const float* x, BlockQ4_0& block) {
+  int codes[32];
+  block.d = fit_symmetric(x, 8, codes);
+  store_codes(codes, block.qs, nullptr);
+}
+
+void fit_block(const float* x, BlockQ5_0& block) {
+  int codes[32];
+  block.d = fit_symmetric(x, 16, codes);
+  store_codes(codes, block.qs, block.qh);
+}
+
+void fit_block(const float* x, BlockQ4_1& block) {
+  int codes[32];
+  fit_with_min(x, 15, codes, block.d, block.m);
+  store_codes(codes, block.qs, nullptr);
+}
+
+void fit_block(const float* x, BlockQ5_1& block) {
+  int codes[32];
+  fit_with_min(x, 31, codes, block.d, block.m);
+  store_codes(codes, block.qs, block.qh);
+}
+
+void fit_block(const float* x, BlockIQ4_NL& block) {
+  const auto values = weigh<32>(x);
+  int codes[32];
+  block.d = scale_to_f16(search_scale(values, iq4_table()));
+  codes_of(values, iq4_table(), {f16_to_f32(block.d), 0.0F}, codes);
+  store_codes(codes, block.qs, nullptr);
+}
+
+}  // namespace hearth::quant
