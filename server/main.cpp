@@ -23,6 +23,8 @@ constexpr std::array kCommands = {
     Command{"tokenize", "text to token ids and back, line by line", hearth::tokenize_command},
     Command{"template", "render a chat template, line by line", hearth::template_command},
     Command{"synth", "write a model with random weights", hearth::synth_command},
+    Command{"quantize", "write a model in a smaller type", hearth::quantize_command},
+    Command{"convert", "write any model as a GGUF file", hearth::convert_command},
     Command{"worker", nullptr, hearth::worker_command},
 };
 

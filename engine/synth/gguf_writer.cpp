@@ -192,6 +192,15 @@ void GgufWriter::add_value(std::string_view key, const MetaValue& value) {
 
 void GgufWriter::add_tensor(std::string_view name, DType dtype, std::span<const int64_t> dims,
                             RowProducer producer) {
+  add_checked_tensor(name, dtype, dims,
+                     [producer = std::move(producer)](int64_t first_row, std::span<std::byte> out) {
+                       producer(first_row, out);
+                       return Status();
+                     });
+}
+
+void GgufWriter::add_checked_tensor(std::string_view name, DType dtype,
+                                    std::span<const int64_t> dims, CheckedRowProducer producer) {
   HEARTH_CHECK(!name.empty() && name.size() <= 64, "tensor name");
   HEARTH_CHECK(!dims.empty() && dims.size() <= 4, "tensor dimensions");
   HEARTH_CHECK(dims[0] % dtype_info(dtype).block_size == 0, "rows of whole blocks");
@@ -258,7 +267,7 @@ Status GgufWriter::write_file(const std::filesystem::path& path, const Entries& 
         std::min(num_rows, std::max<uint64_t>(1, kChunkBytes / bytes_per_row));
     for (uint64_t row = 0; row < num_rows; row += chunk_rows) {
       chunk.assign(std::min(chunk_rows, num_rows - row) * bytes_per_row, std::byte{0});
-      tensor.producer(static_cast<int64_t>(row), chunk);
+      HEARTH_RETURN_IF_ERROR(tensor.producer(static_cast<int64_t>(row), chunk));
       HEARTH_RETURN_IF_ERROR(file.write(chunk));
     }
     chunk.assign(align_up(tensor.bytes, alignment_) - tensor.bytes, std::byte{0});

@@ -21,6 +21,8 @@ namespace hearth {
 /// Fills whole rows of one tensor: `out` is rows `first_row`, first_row + 1, … of `row_bytes`
 /// each. Called in ascending order, each row once per file written.
 using RowProducer = std::function<void(int64_t first_row, std::span<std::byte> out)>;
+/// The same where rows may turn out not to be fit for writing: an error ends the file.
+using CheckedRowProducer = std::function<Status(int64_t first_row, std::span<std::byte> out)>;
 
 /// Collects what a file holds, then writes it in one pass. Keys and tensors keep their order.
 /// Names and shapes are the caller's own: duplicates and broken shapes are checked as our mistakes.
@@ -43,13 +45,15 @@ class GgufWriter {
   /// `dims` fastest first, at most 4. Rows are dims[0] elements.
   void add_tensor(std::string_view name, DType dtype, std::span<const int64_t> dims,
                   RowProducer producer);
+  void add_checked_tensor(std::string_view name, DType dtype, std::span<const int64_t> dims,
+                          CheckedRowProducer producer);
 
   [[nodiscard]] size_t num_tensors() const { return tensors_.size(); }
   /// Size of the file that write() makes.
   [[nodiscard]] uint64_t file_bytes() const;
 
   /// Writes beside `path` and renames over it when complete, so that a reader never maps half a
-  /// file. Errors (kIo) name the file.
+  /// file. Errors (kIo) name the file; those of checked tensors are passed on.
   [[nodiscard]] Status write(const std::filesystem::path& path) const;
 
   /// Writes the model as `parts` files PREFIX-00001-of-0000N.gguf in `folder`, tensors in
@@ -64,7 +68,7 @@ class GgufWriter {
     DType dtype;
     std::vector<int64_t> dims;
     uint64_t bytes;
-    RowProducer producer;
+    CheckedRowProducer producer;
   };
 
   /// Metadata as the file has it.

@@ -12,6 +12,8 @@ int inspect_command(int argc, char** argv);
 int tokenize_command(int argc, char** argv);
 int template_command(int argc, char** argv);
 int synth_command(int argc, char** argv);
+int quantize_command(int argc, char** argv);
+int convert_command(int argc, char** argv);
 /// Hidden: a worker process, exec'd by `hearth serve`.
 int worker_command(int argc, char** argv);
 
