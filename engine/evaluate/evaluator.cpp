@@ -8,6 +8,7 @@
 
 #include "base/checked_math.h"
 #include "base/cpus.h"
+#include "engine/evaluate/logit_distance.h"
 #include "engine/memory_plan.h"
 #include "kernels/cpu/cpu_backend.h"
 
@@ -50,8 +51,7 @@ const int32_t* Evaluator::pages(int32_t index) const {
   return page_numbers_.data() + static_cast<size_t>(index) * static_cast<size_t>(sequence_pages_);
 }
 
-Result<std::vector<float>> Evaluator::logits(std::span<const int32_t> tokens, int32_t chunk) {
-  const auto vocab = static_cast<size_t>(config().vocab_size);
+Status Evaluator::check_sequence(std::span<const int32_t> tokens) const {
   if (std::cmp_greater(tokens.size(), sequence_pages_ * kPageTokens)) {
     return fail(ErrorCode::kContextLengthExceeded,
                 fmt::format("the sequence has {} tokens, the context holds {}", tokens.size(),
@@ -60,24 +60,45 @@ Result<std::vector<float>> Evaluator::logits(std::span<const int32_t> tokens, in
   }
   for (const int32_t token : tokens) {
     if (token < 0 || token >= config().vocab_size)
-      return fail(ErrorCode::kInvalidArgument,
-                  fmt::format("token {} is out of range, expected 0 to {}", token, vocab - 1),
-                  "tokens");
+      return fail(
+          ErrorCode::kInvalidArgument,
+          fmt::format("token {} is out of range, expected 0 to {}", token, config().vocab_size - 1),
+          "tokens");
   }
+  return {};
+}
+
+template <typename F>
+void Evaluator::for_each_row(std::span<const int32_t> tokens, int32_t chunk, const F& f) {
   const auto rows =
       static_cast<size_t>(std::clamp(chunk, 1, std::min(limits_.rows, limits_.logit_rows)));
-  std::vector<float> out(tokens.size() * vocab);
   for (size_t begin = 0; begin < tokens.size(); begin += rows) {
     const size_t count = std::min(rows, tokens.size() - begin);
     batch_.clear();
     batch_.begin_sequence(static_cast<int32_t>(begin), pages(0));
     for (size_t i = 0; i < count; ++i) batch_.push(tokens[begin + i], true);
     forward_.run({.pool = pool_.get()}, batch_, kv_);
-    for (size_t i = 0; i < count; ++i)
-      std::ranges::copy(forward_.logits(i),
-                        out.begin() + static_cast<ptrdiff_t>((begin + i) * vocab));
+    for (size_t i = 0; i < count; ++i) f(begin + i, forward_.logits(i));
   }
+}
+
+Result<std::vector<float>> Evaluator::logits(std::span<const int32_t> tokens, int32_t chunk) {
+  HEARTH_RETURN_IF_ERROR(check_sequence(tokens));
+  const auto vocab = static_cast<size_t>(config().vocab_size);
+  std::vector<float> out(tokens.size() * vocab);
+  for_each_row(tokens, chunk, [&](size_t row, std::span<const float> logits) {
+    std::ranges::copy(logits, out.begin() + static_cast<ptrdiff_t>(row * vocab));
+  });
   return out;
+}
+
+Result<double> Evaluator::sequence_nll(std::span<const int32_t> tokens) {
+  HEARTH_RETURN_IF_ERROR(check_sequence(tokens));
+  double sum = 0.0;
+  for_each_row(tokens, kLogitRows, [&](size_t row, std::span<const float> logits) {
+    if (row + 1 < tokens.size()) sum += negative_log_likelihood(logits, tokens[row + 1]);
+  });
+  return sum;
 }
 
 void Evaluator::append(int32_t index, int32_t position, std::span<const int32_t> tokens,

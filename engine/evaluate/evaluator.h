@@ -29,6 +29,10 @@ class Evaluator {
   /// Logits [tokens, vocab_size] of a fresh sequence, computed in steps of `chunk` rows.
   Result<std::vector<float>> logits(std::span<const int32_t> tokens, int32_t chunk);
 
+  /// Sum of -ln p(token | the tokens before it) over all tokens of a fresh sequence but the first,
+  /// in nats. Holds no more than one step's logits.
+  Result<double> sequence_nll(std::span<const int32_t> tokens);
+
   /// Adds `tokens` of sequence `index` at `position` in one step, with logits of the last row if
   /// `wants_logits`. The caller keeps positions consecutive.
   void append(int32_t index, int32_t position, std::span<const int32_t> tokens, bool wants_logits);
@@ -43,6 +47,10 @@ class Evaluator {
   Evaluator(std::unique_ptr<Model> model, std::unique_ptr<kernels::ThreadPool> pool, KvCache kv,
             ForwardPass forward, const ForwardLimits& limits, int32_t num_sequences,
             int32_t sequence_pages);
+  [[nodiscard]] Status check_sequence(std::span<const int32_t> tokens) const;
+  /// Runs a fresh sequence in steps of `chunk` rows and calls f(i, logits of row i) for each.
+  template <typename F>
+  void for_each_row(std::span<const int32_t> tokens, int32_t chunk, const F& f);
   /// Page numbers of sequence `index`: sequences own fixed, consecutive pages.
   [[nodiscard]] const int32_t* pages(int32_t index) const;
 

@@ -3,6 +3,8 @@
 // Each model's prompt and greedy continuation run in one step, in chunks, and token by token: the
 // three must agree bit for bit, and stay within the tolerance of the model's weight types.
 //
+// With --text, perplexity instead: no reference is needed.
+//
 // Rounding may give a token other experts where the router's choice is close. A reference says how
 // close it is: rows before the first doubtful one are judged as of any model; of all rows, half
 // must be within the tolerance.
@@ -21,6 +23,7 @@
 #include "server/cli/commands.h"
 #include "server/cli/engine_flags.h"
 #include "server/cli/expectation.h"
+#include "server/cli/perplexity.h"
 
 namespace hearth {
 namespace {
@@ -245,36 +248,66 @@ void print_json(const std::vector<Verdict>& verdicts) {
   std::puts(out.dump(2).c_str());
 }
 
+struct VerifyArguments {
+  EngineOptions options;
+  std::vector<std::string> models;
+  std::vector<std::string> expectations;
+  PerplexityOptions text;
+  bool json = false;
+};
+
+void declare(CLI::App& app, VerifyArguments& arguments) {
+  app.add_option("-m,--model", arguments.models, "model file; may be repeated")->required();
+  auto* expect = app.add_option("--expect", arguments.expectations,
+                                "reference of each model; default: the model's path with .json");
+  auto* text = app.add_option("--text", arguments.text.file,
+                              "measure perplexity on this text file instead: exp of the mean "
+                              "negative log-likelihood per token over consecutive windows of -c "
+                              "tokens, each a fresh sequence scored from its second token (its "
+                              "first is BOS where the model has one)")
+                   ->excludes(expect);
+  app.add_option("-c,--context", arguments.text.window_tokens, "tokens of a window of --text")
+      ->check(CLI::Range(2, 1 << 20))
+      ->needs(text)
+      ->capture_default_str();
+  app.add_flag("--special", arguments.text.parse_special,
+               "special tokens in the text are tokens, not plain text")
+      ->needs(text);
+  app.add_flag("--json", arguments.json, "figures as JSON");
+  add_engine_flags(app, arguments.options);
+}
+
+Status verify_all(const VerifyArguments& arguments, std::vector<Verdict>& verdicts) {
+  for (size_t i = 0; i < arguments.models.size(); ++i) {
+    const std::string& model = arguments.models[i];
+    const std::string expect =
+        arguments.expectations.empty()
+            ? std::filesystem::path(model).replace_extension(".json").string()
+            : arguments.expectations[i];
+    HEARTH_RETURN_IF_ERROR(verify_model(arguments.options, model, expect, verdicts));
+  }
+  return {};
+}
+
 }  // namespace
 
 int verify_command(int argc, char** argv) {
-  CLI::App app{"Compares logits with a reference.", "hearth verify"};
-  EngineOptions options;
-  options.step_tokens = kLogitRows;
-  std::vector<std::string> models;
-  std::vector<std::string> expectations;
-  bool json = false;
-  app.add_option("-m,--model", models, "model file; may be repeated")->required();
-  app.add_option("--expect", expectations,
-                 "reference of each model; default: the model's path with .json");
-  app.add_flag("--json", json, "figures as JSON");
-  add_engine_flags(app, options);
+  CLI::App app{"Compares logits with a reference, or measures perplexity.", "hearth verify"};
+  VerifyArguments arguments;
+  arguments.options.step_tokens = kLogitRows;
+  declare(app, arguments);
   CLI11_PARSE(app, argc, argv);
-  if (!expectations.empty() && expectations.size() != models.size()) {
-    std::fprintf(stderr, "hearth: --expect is given %zu times, -m %zu times\n", expectations.size(),
-                 models.size());
+  if (!arguments.text.file.empty())
+    return report_perplexity(arguments.options, arguments.models, arguments.text, arguments.json);
+  if (!arguments.expectations.empty() && arguments.expectations.size() != arguments.models.size()) {
+    std::fprintf(stderr, "hearth: --expect is given %zu times, -m %zu times\n",
+                 arguments.expectations.size(), arguments.models.size());
     return 2;
   }
-
   std::vector<Verdict> verdicts;
-  for (size_t i = 0; i < models.size(); ++i) {
-    const std::string expect =
-        expectations.empty() ? std::filesystem::path(models[i]).replace_extension(".json").string()
-                             : expectations[i];
-    const Status verified = verify_model(options, models[i], expect, verdicts);
-    if (!verified.has_value()) return report_failure(verified.error());
-  }
-  json ? print_json(verdicts) : print_table(verdicts);
+  const Status verified = verify_all(arguments, verdicts);
+  if (!verified.has_value()) return report_failure(verified.error());
+  arguments.json ? print_json(verdicts) : print_table(verdicts);
   return std::ranges::all_of(verdicts, &Verdict::passed) ? 0 : 1;
 }
 
