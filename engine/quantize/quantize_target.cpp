@@ -140,13 +140,13 @@ ModelShape shape_of(const ModelFile& file) {
   return shape;
 }
 
-bool is_quantizable(const TensorInfo& tensor) {
-  if (tensor.num_dims < 2 || !tensor.name.ends_with(".weight")) return false;
-  if (tensor.name == "token_embd.weight" || tensor.name == "output.weight") return true;
+bool is_quantizable(std::string_view name, uint32_t num_dims) {
+  if (num_dims < 2 || !name.ends_with(".weight")) return false;
+  if (name == "token_embd.weight" || name == "output.weight") return true;
   // A few values each, and a wrong choice of experts costs more than they weigh.
   for (const std::string_view kept : {"norm", "ffn_gate_inp", "position_embd", "token_types"})
-    if (tensor.name.find(kept) != std::string_view::npos) return false;
-  return layer_of(tensor.name).has_value();
+    if (name.find(kept) != std::string_view::npos) return false;
+  return layer_of(name).has_value();
 }
 
 DType wanted_type(const QuantizeTarget& target, const ModelShape& shape, std::string_view name) {

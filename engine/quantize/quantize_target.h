@@ -44,7 +44,7 @@ ModelShape shape_of(const ModelFile& file);
 
 /// Whether a tensor is a weight matrix (or a stack of them) that is multiplied with activations or
 /// looked up by token. Norms, biases, routers and position embeddings stay as they are.
-bool is_quantizable(const TensorInfo& tensor);
+bool is_quantizable(std::string_view name, uint32_t num_dims);
 
 /// The type that the target means for a matrix, whatever its row length.
 DType wanted_type(const QuantizeTarget& target, const ModelShape& shape, std::string_view name);

@@ -11,6 +11,7 @@
 #include "engine/gguf/quote.h"
 #include "engine/gguf/split_name.h"
 #include "engine/quantize/output_metadata.h"
+#include "engine/quantize/output_tensors.h"
 #include "engine/quantize/row_order.h"
 #include "engine/synth/gguf_writer.h"
 #include "kernels/cpu/thread_pool.h"
@@ -32,15 +33,21 @@ bool is_legacy(DType dtype) { return static_cast<uint32_t>(dtype) >= kFirstForei
 
 /// One tensor's way from the input to the output.
 struct TensorPlan {
-  const TensorInfo* source;
+  OutputTensor tensor;
   DType dtype;  // of the output
   RowOrder order;
 
-  [[nodiscard]] int64_t cols() const { return source->dims[0]; }
-  [[nodiscard]] bool is_copy() const { return dtype == source->dtype; }
+  [[nodiscard]] DType source_dtype() const { return tensor.dtype(); }
+  [[nodiscard]] int64_t cols() const { return tensor.dims[0]; }
+  [[nodiscard]] int64_t weights() const {
+    return tensor.dims[0] * tensor.dims[1] * tensor.dims[2] * tensor.dims[3];
+  }
+  [[nodiscard]] bool is_copy() const { return dtype == source_dtype(); }
+  /// Where the row of the output lies in the input.
   [[nodiscard]] const std::byte* row(int64_t index) const {
-    return source->data +
-           static_cast<size_t>(order.source(index)) * row_bytes(source->dtype, source->dims[0]);
+    const int64_t rows = weights() / cols() / static_cast<int64_t>(tensor.parts.size());
+    return tensor.parts[static_cast<size_t>(index / rows)]->data +
+           static_cast<size_t>(order.source(index % rows)) * row_bytes(source_dtype(), cols());
   }
 };
 
@@ -78,7 +85,8 @@ class Rewriter {
         pool_(options.threads > 0 ? options.threads : usable_cpus(), false) {}
 
   Result<RewriteReport> write(const std::filesystem::path& out) {
-    for (const TensorInfo& tensor : in_.tensors()) HEARTH_RETURN_IF_ERROR(plan(tensor));
+    HEARTH_ASSIGN_OR_RETURN(auto tensors, output_tensors(in_));
+    for (OutputTensor& tensor : tensors) HEARTH_RETURN_IF_ERROR(plan(std::move(tensor)));
     write_metadata(in_, output_types(), writer_);
     for (const TensorPlan& plan : plans_) add(plan);
     report_.file_bytes = writer_.file_bytes();
@@ -88,14 +96,14 @@ class Rewriter {
   }
 
  private:
-  std::unexpected<Error> unsupported(const TensorInfo& tensor, const std::string& what) const {
+  std::unexpected<Error> unsupported(const OutputTensor& tensor, const std::string& what) const {
     return fail(ErrorCode::kUnsupported, quote_foreign(in_.path().string()) + ": tensor " +
                                              quote_foreign(tensor.name) + ": " + what);
   }
 
-  DType output_type(const TensorInfo& tensor) {
-    const DType kept = quant::gguf_dtype(tensor.dtype);
-    if (options_.target == nullptr || !is_quantizable(tensor)) return kept;
+  DType output_type(const OutputTensor& tensor) {
+    const DType kept = quant::gguf_dtype(tensor.dtype());
+    if (options_.target == nullptr || !is_quantizable(tensor.name, tensor.num_dims)) return kept;
     const DType wanted = wanted_type(*options_.target, shape_, tensor.name);
     if (wanted == kept) return kept;
     const DType fitting = fitting_type(wanted, tensor.dims[0]);
@@ -105,25 +113,26 @@ class Rewriter {
                                   std::string(dtype_info(wanted).name) + ", written as " +
                                   std::string(dtype_info(fitting).name));
     }
-    if (!is_plain_float(tensor.dtype) && fitting != kept)
-      notes_.add(tensor.name, "was " + std::string(dtype_info(tensor.dtype).name) +
+    if (!is_plain_float(tensor.dtype()) && fitting != kept)
+      notes_.add(tensor.name, "was " + std::string(dtype_info(tensor.dtype()).name) +
                                   " already, the errors of both types add up");
     return fitting;
   }
 
-  Status plan(const TensorInfo& tensor) {
+  Status plan(OutputTensor tensor) {
     if (tensor.name.empty() || tensor.name.size() > kMaxNameBytes)
       return unsupported(tensor, "a name of " + std::to_string(tensor.name.size()) +
                                      " bytes, expected 1 to " + std::to_string(kMaxNameBytes));
-    if (tensor.bytes == 0) return unsupported(tensor, "no values, expected at least one");
+    if (tensor.parts.front()->bytes == 0)
+      return unsupported(tensor, "no values, expected at least one");
     HEARTH_ASSIGN_OR_RETURN(const RowOrder order, RowOrder::of(in_, tensor));
-    plans_.push_back({&tensor, output_type(tensor), order});
-    const DTypeInfo& type = dtype_info(plans_.back().dtype);
-    const int64_t weights = tensor.dims[0] * tensor.dims[1] * tensor.dims[2] * tensor.dims[3];
+    const DType dtype = output_type(tensor);
+    const TensorPlan& plan = plans_.emplace_back(std::move(tensor), dtype, order);
+    const DTypeInfo& type = dtype_info(dtype);
     auto& share = report_.types[std::string(type.name)];
     ++share.tensors;
-    share.bytes += static_cast<uint64_t>(weights) / type.block_size * type.block_bytes;
-    report_.weights += weights;
+    share.bytes += static_cast<uint64_t>(plan.weights()) / type.block_size * type.block_bytes;
+    report_.weights += plan.weights();
     return {};
   }
 
@@ -133,7 +142,7 @@ class Rewriter {
     std::map<DType, uint64_t> bytes;
     for (const TensorPlan& plan : plans_) {
       types.quantized |= !is_plain_float(plan.dtype);
-      bytes[plan.dtype] += plan.source->bytes;
+      bytes[plan.dtype] += plan.tensor.parts.size() * plan.tensor.parts.front()->bytes;
     }
     if (options_.target != nullptr) {
       types.file_type = options_.target->file_type;
@@ -148,15 +157,15 @@ class Rewriter {
   }
 
   void add(const TensorPlan& plan) {
-    const std::span dims(plan.source->dims.data(), plan.source->num_dims);
-    writer_.add_checked_tensor(plan.source->name, plan.dtype, dims,
+    const std::span dims(plan.tensor.dims.data(), plan.tensor.num_dims);
+    writer_.add_checked_tensor(plan.tensor.name, plan.dtype, dims,
                                [this, &plan](int64_t first_row, std::span<std::byte> out) {
                                  return write_rows(plan, first_row, out);
                                });
   }
 
   Status write_rows(const TensorPlan& plan, int64_t first_row, std::span<std::byte> out) {
-    if (plan.source->num_dims == 1 && !plan.order.is_identity()) return write_vector(plan, out);
+    if (plan.tensor.num_dims == 1 && !plan.order.is_identity()) return write_vector(plan, out);
     const size_t stride = row_bytes(plan.dtype, plan.cols());
     const auto rows = static_cast<int64_t>(out.size() / stride);
     std::atomic<int64_t> bad_row{INT64_MAX};
@@ -171,16 +180,15 @@ class Rewriter {
       }
     });
     if (bad_row.load() == INT64_MAX) return {};
-    return unsupported(*plan.source,
-                       "row " + std::to_string(bad_row.load()) + " has values that " +
-                           std::string(dtype_info(plan.dtype).name) +
-                           " cannot hold (not finite, or too large), expected others");
+    return unsupported(plan.tensor, "row " + std::to_string(bad_row.load()) + " has values that " +
+                                        std::string(dtype_info(plan.dtype).name) +
+                                        " cannot hold (not finite, or too large), expected others");
   }
 
   /// False if a value does not fit the type.
   static bool write_row(const TensorPlan& plan, int64_t row, std::vector<float>& values,
                         std::byte* out) {
-    const DType from = plan.source->dtype;
+    const DType from = plan.source_dtype();
     if (plan.is_copy()) {
       std::memcpy(out, plan.row(row), row_bytes(from, plan.cols()));
       return true;
@@ -200,8 +208,9 @@ class Rewriter {
   static Status write_vector(const TensorPlan& plan, std::span<std::byte> out) {
     const size_t size = row_bytes(plan.dtype, 1);
     for (int64_t i = 0; i < plan.cols(); ++i)
-      std::memcpy(out.data() + static_cast<size_t>(i) * size,
-                  plan.source->data + static_cast<size_t>(plan.order.source(i)) * size, size);
+      std::memcpy(
+          out.data() + static_cast<size_t>(i) * size,
+          plan.tensor.parts.front()->data + static_cast<size_t>(plan.order.source(i)) * size, size);
     return {};
   }
 

@@ -14,7 +14,7 @@ bool is_query_or_key(std::string_view name) {
 
 }  // namespace
 
-Result<RowOrder> RowOrder::of(const ModelFile& file, const TensorInfo& tensor) {
+Result<RowOrder> RowOrder::of(const ModelFile& file, const OutputTensor& tensor) {
   RowOrder order;
   const Metadata& metadata = file.metadata();
   HEARTH_ASSIGN_OR_RETURN(const bool halves, metadata.bool_or("hearth.rope.halves", false));

@@ -4,6 +4,7 @@
 
 #include "base/result.h"
 #include "engine/gguf/model_file.h"
+#include "engine/quantize/output_tensors.h"
 
 namespace hearth {
 
@@ -14,8 +15,8 @@ class RowOrder {
  public:
   /// Rows stay where they are.
   RowOrder() = default;
-  /// The order for a tensor of `file`. Errors name the metadata key.
-  static Result<RowOrder> of(const ModelFile& file, const TensorInfo& tensor);
+  /// The order for a tensor made from `file`. Errors name the metadata key.
+  static Result<RowOrder> of(const ModelFile& file, const OutputTensor& tensor);
 
   [[nodiscard]] bool is_identity() const { return rotary_dim_ == 0; }
   [[nodiscard]] int64_t source(int64_t row) const {

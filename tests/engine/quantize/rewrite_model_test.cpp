@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <fstream>
 
@@ -184,6 +186,35 @@ TEST_CASE("convert: a folder's Q and K rows are interleaved again") {
   CHECK(testing::model_logits(out) == testing::model_logits(in));
   const auto before = Tokenizer::create(open(folder)->metadata());
   CHECK(before.has_value());
+}
+
+TEST_CASE("convert: experts that lie one by one become a stack") {
+  const fs::path in = testing::tiny_model("mixtral", "f32");
+  const auto model = open(in);
+  const fs::path apart = beside(in, "experts-apart.gguf");
+  GgufWriter writer;
+  for (const auto& [key, value] : model->metadata().entries()) writer.add_value(key, value);
+  for (const TensorInfo& tensor : model->tensors()) {
+    const std::string name(tensor.name);
+    const size_t at = name.find("_exps.");
+    const int64_t parts = at == std::string::npos ? 1 : tensor.dims[2];
+    const size_t bytes = tensor.bytes / static_cast<size_t>(parts);
+    for (int64_t e = parts - 1; e >= 0; --e) {  // in any order
+      const std::byte* data = tensor.data + static_cast<size_t>(e) * bytes;
+      const size_t row = row_bytes(tensor.dtype, tensor.dims[0]);
+      writer.add_tensor(
+          at == std::string::npos ? name : name.substr(0, at) + "." + std::to_string(e) + ".weight",
+          tensor.dtype, std::span(tensor.dims.data(), std::min(tensor.num_dims, 2U)),
+          [data, row](int64_t first_row, std::span<std::byte> out) {
+            std::memcpy(out.data(), data + static_cast<size_t>(first_row) * row, out.size());
+          });
+    }
+  }
+  REQUIRE(writer.write(apart).has_value());
+  const fs::path out = beside(in, "experts-stacked.gguf");
+  const auto report = rewrite(apart, out);
+  REQUIRE_MESSAGE(report.has_value(), report.error().message);
+  check_same_tensors(*model, *open(out));
 }
 
 TEST_CASE("convert: files of 2023 keep their codes") {
