@@ -1,0 +1,44 @@
+// hearth quantize, convert and verify --text: what they print and how they end.
+import assert from "node:assert/strict";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { builtinModel, run, temporaryFolder } from "./support/hearth.mjs";
+
+const folder = temporaryFolder();
+const at = (name) => join(folder, name);
+
+test("a quantized model is smaller, says what it holds and still answers", () => {
+  const done = run(["quantize", builtinModel, at("small.gguf"), "q4_0"]);
+  assert.equal(done.status, 0, done.stderr);
+  assert.match(done.stdout, new RegExp(`${statSync(at("small.gguf")).size} bytes, 4\\.\\d\\d bits a weight`));
+  assert.match(done.stderr, /was q8_0 already/);
+  assert.ok(statSync(at("small.gguf")).size < statSync(builtinModel).size);
+  assert.match(run(["inspect", at("small.gguf"), "--tensors"]).stdout, /token_embd\.weight\s+q4_0/);
+});
+
+test("wrong usage ends with 2, what cannot be read with 1, and the input stays", () => {
+  const before = readFileSync(builtinModel);
+  const unknown = run(["quantize", builtinModel, at("x.gguf"), "q9"]);
+  assert.equal(unknown.status, 2);
+  assert.match(unknown.stderr, /TYPE: 'q9', expected .*Q4_K_M/);
+  const same = run(["quantize", builtinModel, builtinModel, "q4_0"]);
+  assert.equal(same.status, 2);
+  assert.match(same.stderr, /a file of the model that is read/);
+  assert.equal(run(["convert", at("nothing.gguf"), at("x.gguf")]).status, 1);
+  assert.ok(!existsSync(at("x.gguf")));
+  assert.ok(readFileSync(builtinModel).equals(before));
+});
+
+test("convert keeps weights, and perplexity is the same to the last digit", () => {
+  assert.equal(run(["convert", builtinModel, at("copy.gguf")]).status, 0);
+  writeFileSync(at("text.txt"), "One line of text, and another. ".repeat(40));
+  const done = run(["verify", "-m", builtinModel, "-m", at("copy.gguf"), "--text", at("text.txt"), "-c", "64", "--json"]);
+  assert.equal(done.status, 0, done.stderr);
+  const [original, copy] = JSON.parse(done.stdout);
+  assert.ok(original.scored_tokens > 100 && original.scored_tokens <= original.text_tokens);
+  assert.ok(Math.abs(original.perplexity / Math.exp(original.mean_nll) - 1) < 1e-9);
+  assert.ok(original.mean_nll > 0);
+  assert.equal(copy.mean_nll, original.mean_nll);
+  assert.notEqual(run(["verify", "-m", builtinModel, "-c", "64"]).status, 0);
+});
