@@ -40,7 +40,9 @@ struct Uniform {
 /// Codes that stand for values of a table: the 16 of IQ4, or those of MXFP4.
 class Table {
  public:
-  explicit Table(int (*value_of)(int code)) {
+  /// `value_of(code)` is an integer within ±127, for codes 0 to 15.
+  template <typename F>
+  explicit Table(const F& value_of) {
     for (int half = -256; half < 256; ++half) {
       int best = 0;
       const float middle = (static_cast<float>(half) + 0.5F) / 2.0F;  // of [half, half + 1) / 2
@@ -71,7 +73,7 @@ class Table {
 };
 
 inline const Table& iq4_table() {
-  static const Table table(iq4_value);
+  static const Table table([](int code) { return iq4_value(code); });
   return table;
 }
 
