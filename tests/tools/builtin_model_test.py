@@ -74,7 +74,9 @@ class Corpus(unittest.TestCase):
             if chat.TOOLS_BEFORE not in text:
                 continue
             lines = text.split(chat.TOOLS_BEFORE)[1].split(chat.TOOLS_AFTER)[0].splitlines()
-            offered = {tool["function"]["name"]: tool["function"]["parameters"] for tool in map(json.loads, lines)}
+            offered = {
+                tool["function"]["name"]: tool["function"]["parameters"] for tool in map(json.loads,
+                    lines)}
             for line in re.findall(r"<tool_call>\n(\{\"name\": \".*)\n</tool_call>", text):
                 call = json.loads(line)
                 self.assertEqual(set(call["arguments"]), set(offered[call["name"]]["properties"]))
@@ -90,7 +92,8 @@ class Corpus(unittest.TestCase):
 
 class Evaluation(unittest.TestCase):
     def test_sixty_prompts_with_expectations(self):
-        prompts = [json.loads(line) for line in (TOOL / "eval" / "prompts.jsonl").read_text().splitlines()]
+        prompts = [
+            json.loads(line) for line in (TOOL / "eval" / "prompts.jsonl").read_text().splitlines()]
         self.assertEqual(len(prompts), 60)
         for prompt in prompts:
             self.assertEqual(prompt["messages"][-1]["role"], "user")
@@ -112,7 +115,8 @@ class Tokenizer(unittest.TestCase):
             import tokenizer
         except ModuleNotFoundError as error:
             self.skipTest(f"needs python3-{error.name}")
-        texts = [text for text, _ in documents(False, 200)] + ["na\u00efve \U0001f525 12345\n\n  x\ty"]
+        texts = [text for text, _ in documents(False,
+                                               200)] + ["na\u00efve \U0001f525 12345\n\n  x\ty"]
         merges = tokenizer.train(tokenizer.count_words(texts), 600)
         trained = tokenizer.Tokenizer(merges, 600)
         for text in texts:
