@@ -200,7 +200,8 @@ HEARTH_HOST_DEVICE void dispatch_rows(int count, const F& f) {
 template <typename Block, typename Isa>
 void multiply_tiles(const QuantizedTask& task, int64_t r0, int rows, int64_t g0, int groups,
                     PanelScratch<Isa>& scratch, LinePrefetch& prefetch, int lines) {
-  for (int r = 0; r < rows;) {
+  int r = 0;
+  while (r < rows) {
     dispatch_rows<kTileRows<Block, Isa>>(rows - r, [&]<int kRows>() HEARTH_INLINE_LAMBDA {
       InputTile<Block, Isa, kRows> x;
       for (int i = 0; i < kRows; ++i)
