@@ -17,10 +17,9 @@ class PrefillPacer {
   /// A mixed step may take this much longer than one of its decode rows alone. A stream's worst
   /// gaps beside a prompt then stay under twice its usual ones, with a margin for noise.
   static constexpr double kMaxSlowdown = 1.7;
-  /// Fewer gain nothing: beside one stream, steps of 3 and of 9 rows were measured to take nearly
-  /// the same time (llama of 120 million weights, q4_0, two cores), and the prompt took four times
-  /// as long.
-  static constexpr int32_t kMinRows = 8;
+  /// However dear a row is, a prompt gets on. Fewer gain nothing: the matmuls of 2 and of 4 rows
+  /// take the same time (docs/measurements.md), and a step reads the prompt's K and V once for all.
+  static constexpr int32_t kMinRows = 4;
 
   /// `max_rows` is the bound where decode steps are slow enough.
   explicit PrefillPacer(int32_t max_rows);

@@ -71,7 +71,7 @@ async function headOfLine() {
   console.log("head of line: a prompt of 4096 tokens beside running streams, times between tokens in ms");
   console.log("| streams | before: p50 | p99 | beside the prompt: p50 | p99 | p99 ratio | prompt took, s |");
   console.log("|---|---|---|---|---|---|---|");
-  for (const count of [1, 4, 8]) {
+  for (const count of flags.clients ? [Number(flags.clients)] : [1, 4, 8]) {
     const stop = [];
     const live = Array.from({ length: count }, (_, i) => {
       const times = [];
