@@ -1,31 +1,56 @@
 // hearth run: one completion on the terminal, without a server.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <ctime>
 #include <random>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "engine/engine.h"
 #include "engine/tokenizer/tokenizer.h"
+#include "server/api/prompt_tokens.h"
+#include "server/chat/chat_template.h"
 #include "server/cli/builtin_model.h"
 #include "server/cli/commands.h"
 #include "server/cli/engine_flags.h"
+#include "server/cli/served_model.h"
 
 namespace hearth {
 namespace {
 
 struct RunOptions {
   std::string prompt;
+  std::string chat_template;  // as --chat-template of serve
+  bool raw = false;           // the prompt is text to continue, not a message to answer
   int32_t max_tokens = 128;
   bool special = false;  // special tokens in the prompt are recognised, and printed
 };
 
+/// The prompt as a user's message where the model has a chat template, else as it is.
+Result<std::vector<TokenId>> make_prompt(const RunOptions& run, const Metadata& metadata,
+                                         const Tokenizer& tokenizer) {
+  HEARTH_ASSIGN_OR_RETURN(auto source, find_chat_template(run.chat_template, metadata));
+  if (run.raw || source.empty()) {
+    auto ids = tokenizer.encode(run.prompt, {.parse_special = run.special});
+    if (ids.empty() && tokenizer.bos()) ids.push_back(*tokenizer.bos());
+    return ids;
+  }
+  HEARTH_ASSIGN_OR_RETURN(const auto chat, ChatTemplate::parse(std::move(source)));
+  ChatTemplateInput input;
+  input.messages.push_back({{"role", "user"}, {"content", run.prompt}});
+  input.tokens = template_tokens_of(tokenizer);
+  input.now_unix_seconds = static_cast<int64_t>(std::time(nullptr));
+  HEARTH_ASSIGN_OR_RETURN(const std::string text, chat.render(input));
+  return api::encode_prompt(tokenizer, text);
+}
+
 /// Generates until the answer ends; prints each piece as it comes.
-Status complete(Engine& engine, const Tokenizer& tokenizer, const RunOptions& run,
-                const SamplingParams& sampling) {
+Status complete(Engine& engine, const Tokenizer& tokenizer, std::vector<TokenId> prompt,
+                const RunOptions& run, const SamplingParams& sampling) {
   GenerateRequest request;
   request.id = 1;
-  request.prompt = tokenizer.encode(run.prompt, {.parse_special = run.special});
-  if (request.prompt.empty() && tokenizer.bos()) request.prompt.push_back(*tokenizer.bos());
+  request.prompt = std::move(prompt);
   request.max_tokens = run.max_tokens;
   request.stop_tokens = tokenizer.end_of_generation();
   request.sampling = sampling;
@@ -59,7 +84,12 @@ int run_command(int argc, char** argv) {
   sampling.seed = std::random_device{}();
   std::string model;
   app.add_option("-m,--model", model, "model file; default: the built-in model");
-  app.add_option("-p,--prompt", run.prompt, "text to continue")->required();
+  app.add_option("-p,--prompt", run.prompt,
+                 "a message to answer; text to continue if the model has no chat template")
+      ->required();
+  app.add_flag("--raw", run.raw, "continue the prompt as it is, without a chat template");
+  app.add_option("--chat-template", run.chat_template, "a built-in's name or a file")
+      ->excludes("--raw");
   app.add_option("-n,--max-tokens", run.max_tokens, "most tokens to generate")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
@@ -83,7 +113,9 @@ int run_command(int argc, char** argv) {
   if (!file.has_value()) return report_failure(file.error());
   auto tokenizer = Tokenizer::create((*file)->metadata());
   if (!tokenizer.has_value()) return report_failure(tokenizer.error());
-  const Status status = complete(**engine, **tokenizer, run, sampling);
+  auto prompt = make_prompt(run, (*file)->metadata(), **tokenizer);
+  if (!prompt.has_value()) return report_failure(prompt.error());
+  const Status status = complete(**engine, **tokenizer, std::move(*prompt), run, sampling);
   return status.has_value() ? 0 : report_failure(status.error());
 }
 

@@ -89,6 +89,13 @@ Result<std::string> find_chat_template(const std::string& option, const Metadata
   return read_template(option);
 }
 
+OrderedJson template_tokens_of(const Tokenizer& tokenizer) {
+  OrderedJson tokens = OrderedJson::object();
+  if (const auto bos = tokenizer.bos()) tokens["bos_token"] = tokenizer.token_text(*bos);
+  if (const auto eos = tokenizer.eos()) tokens["eos_token"] = tokenizer.token_text(*eos);
+  return tokens;
+}
+
 Result<ServedModel> make_served_model(std::unique_ptr<ModelFile> file,
                                       const ServeOptions& options) {
   ServedModel model;
@@ -97,10 +104,7 @@ Result<ServedModel> make_served_model(std::unique_ptr<ModelFile> file,
   HEARTH_ASSIGN_OR_RETURN(model.tokenizer, Tokenizer::create(metadata));
   HEARTH_ASSIGN_OR_RETURN(auto source, find_chat_template(options.chat_template, metadata));
   add_chat_template(model, std::move(source));
-  if (const auto bos = model.tokenizer->bos())
-    model.template_tokens["bos_token"] = model.tokenizer->token_text(*bos);
-  if (const auto eos = model.tokenizer->eos())
-    model.template_tokens["eos_token"] = model.tokenizer->token_text(*eos);
+  model.template_tokens = template_tokens_of(*model.tokenizer);
   HEARTH_ASSIGN_OR_RETURN(model.info, describe(*model.file, *model.tokenizer, options));
   return model;
 }

@@ -30,6 +30,9 @@ std::string served_name(const ServeOptions& options, const ModelFile& file);
 /// the model's own; empty if there is none. kInvalidArgument if the option names neither.
 Result<std::string> find_chat_template(const std::string& option, const Metadata& metadata);
 
+/// The special tokens that templates name: bos_token and eos_token, as far as there are such.
+OrderedJson template_tokens_of(const Tokenizer& tokenizer);
+
 /// Builds everything from an opened file. A chat template that does not parse is logged and told
 /// to those who use it; anything else that is wrong is an error.
 Result<ServedModel> make_served_model(std::unique_ptr<ModelFile> file, const ServeOptions& options);
