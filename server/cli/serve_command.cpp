@@ -112,7 +112,7 @@ int serve(const ServeOptions& options, Signals signals,
     return report(source.error(), source.error().param.empty() ? kFailed : kWrongUsage);
   }
   if (builtin)
-    spdlog::info("no -m: serving the built-in demonstration model, whose weights are random");
+    spdlog::info("no -m: serving the built-in model, a small demonstration, not an assistant");
   Daemon daemon(options, std::move(read_options), std::move(*access), std::move(signals),
                 plan_workers(options, **file), served_name(options, **file));
   const auto status = daemon.run(std::move(*file));
