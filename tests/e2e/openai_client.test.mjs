@@ -63,7 +63,9 @@ test("chat, streamed: the same text, a finish_reason, usage when asked", async (
 });
 
 test("chat: n, logprobs, logit_bias and seed", async () => {
-  const request = { model, messages, max_tokens: 8, n: 3, seed: 7, logprobs: true, top_logprobs: 2 };
+  // A request that the model has many answers to, unlike a greeting.
+  const story = [{ role: "user", content: "Tell me a story." }];
+  const request = { model, messages: story, temperature: 1.5, max_tokens: 24, n: 3, seed: 7, logprobs: true, top_logprobs: 2 };
   const first = await client.chat.completions.create(request);
   const second = await client.chat.completions.create(request);
   assert.deepEqual(first.choices, second.choices);
