@@ -92,8 +92,9 @@ test("a full queue, a key's limit and a wait that is too long are refused with w
     assert.match(json.error.message, /has not begun to run within 1000 ms/);
     assert.ok(Number(headers.get("retry-after")) >= 1);
   }
-  process.kill(stopped, "SIGCONT");
-  assert.equal((await ask("sk-three")).status, 200);
+  // It goes on, or on a slow machine was replaced meanwhile.
+  if (daemon.workers().includes(stopped)) process.kill(stopped, "SIGCONT");
+  await until(async () => (await ask("sk-three")).status === 200, "the worker, or its successor");
   await daemon.stop();
 });
 

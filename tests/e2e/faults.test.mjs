@@ -32,7 +32,8 @@ for (const kind of ["abort", "exit", "kill", "hang"]) {
     for (const token of [0, 11, 23]) {
       const daemon = await serve("--workers", "2", "--worker-deadline", "1", "--fault", `${kind}@${poisonTokens}:${token}/0`);
       const url = `${daemon.url}/v1/completions`;
-      // One at each worker: whichever goes first, worker 0 gets one of them.
+      // Worker 0 is the first choice among equals, so that one of them is struck.
+      await until(async () => sum(await daemon.metric("hearth_worker_up")) === 2, "both workers");
       const answers = await Promise.all([post(url, poison), post(url, poison)]);
       for (const { status, json } of answers) {
         assert.equal(status, 200, JSON.stringify(json));
