@@ -250,11 +250,12 @@ bool Daemon::handle_signal(int signal) {
   if (signal == SIGCHLD) {
     supervisor_->reap();
   } else if (signal == SIGHUP) {
-    sd_notify(
-        fmt::format("RELOADING=1\nMONOTONIC_USEC={}",
-                    std::chrono::duration_cast<std::chrono::microseconds>(clock_.now()).count()));
+    if (drain_end_) return false;  // nothing new is served any more
+    const auto now = std::chrono::duration_cast<std::chrono::microseconds>(clock_.now());
+    // Before it was ready, being ready again would be news to systemd.
+    if (was_ready_) sd_notify(fmt::format("RELOADING=1\nMONOTONIC_USEC={}", now.count()));
     reload();
-    sd_notify("READY=1");
+    if (was_ready_) sd_notify("READY=1");
   } else if (drain_end_) {
     spdlog::info("a second signal: ending at once");
     return true;
