@@ -168,4 +168,14 @@ Status read_learned_positions(const ModelFile& file, ModelConfig& config) {
   return {};
 }
 
+Result<ModelConfig> read_gpt2_config(const ModelFile& file) {
+  HEARTH_ASSIGN_OR_RETURN(ModelConfig c, read_common_config(file, NormKind::kLayer));
+  c.activation = kernels::Activation::kGeluTanh;
+  c.gated = false;
+  c.fused_qkv = true;
+  c.qkv_bias = c.attention_out_bias = c.ffn_bias = Presence::kRequired;
+  HEARTH_RETURN_IF_ERROR(read_learned_positions(file, c));
+  return c;
+}
+
 }  // namespace hearth

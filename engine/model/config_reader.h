@@ -29,4 +29,8 @@ bool has_layer_tensor(const ModelFile& file, const ModelConfig& config, std::str
 /// The number of learned positions: the rows of position_embd.
 Status read_learned_positions(const ModelFile& file, ModelConfig& config);
 
+/// GPT-2's description, which StarCoder shares but for its number of KV heads: LayerNorm, learned
+/// positions, biases everywhere, one matrix before GELU by tanh.
+Result<ModelConfig> read_gpt2_config(const ModelFile& file);
+
 }  // namespace hearth

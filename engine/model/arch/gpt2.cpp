@@ -6,16 +6,6 @@ namespace hearth {
 
 Architecture architecture_gpt2();
 
-static Result<ModelConfig> read_gpt2(const ModelFile& file) {
-  HEARTH_ASSIGN_OR_RETURN(ModelConfig c, read_common_config(file, NormKind::kLayer));
-  c.activation = kernels::Activation::kGeluTanh;
-  c.gated = false;
-  c.fused_qkv = true;
-  c.qkv_bias = c.attention_out_bias = c.ffn_bias = Presence::kRequired;
-  HEARTH_RETURN_IF_ERROR(read_learned_positions(file, c));
-  return c;
-}
-
-Architecture architecture_gpt2() { return {"gpt2", read_gpt2}; }
+Architecture architecture_gpt2() { return {"gpt2", read_gpt2_config}; }
 
 }  // namespace hearth
