@@ -286,11 +286,12 @@ void fit_block(const float* x, BlockQ3_K& block) {
     block.hmask[i % 32] = static_cast<uint8_t>(block.hmask[i % 32] | ((codes[i] >> 2) << (i / 32)));
 }
 
-void fit_block(const float* x, BlockQ4_K& block) {
+/// What Q4_K and Q5_K share: all but the codes' fifth bits.
+template <typename Block>
+static void fit_with_levels(const float* x, float top, Block& block, int (&codes)[256]) {
   const Groups<32> values(x);
-  const Uniform range{0.0F, 15.0F};
+  const Uniform range{0.0F, top};
   const auto levels = fit_levels(values, range, 63);
-  int codes[256];
   codes_of(values, range, levels, codes);
   block.d = levels.d;
   block.dmin = levels.dmin;
@@ -298,16 +299,14 @@ void fit_block(const float* x, BlockQ4_K& block) {
   store_nibbles(codes, block.qs);
 }
 
-void fit_block(const float* x, BlockQ5_K& block) {
-  const Groups<32> values(x);
-  const Uniform range{0.0F, 31.0F};
-  const auto levels = fit_levels(values, range, 63);
+void fit_block(const float* x, BlockQ4_K& block) {
   int codes[256];
-  codes_of(values, range, levels, codes);
-  block.d = levels.d;
-  block.dmin = levels.dmin;
-  store_scale_min(levels, block.scales);
-  store_nibbles(codes, block.qs);
+  fit_with_levels(x, 15.0F, block, codes);
+}
+
+void fit_block(const float* x, BlockQ5_K& block) {
+  int codes[256];
+  fit_with_levels(x, 31.0F, block, codes);
   std::memset(block.qh, 0, sizeof(block.qh));
   for (int i = 0; i < 256; ++i)
     block.qh[i % 32] = static_cast<uint8_t>(block.qh[i % 32] | ((codes[i] >> 4) << (i / 32)));
