@@ -20,7 +20,7 @@ constexpr OptionRow kTable[] = {
      "Reads options from this TOML file. Flags and variables win over it."},
 
     {"--model", "-m", "", "HEARTH_MODEL", "model", "path", &O::model, "FILE", "", 0, kMaxText, false,
-     "The model to serve, a GGUF file. Without one the built-in model is served."},
+     "The model to serve: a GGUF file, a ggml file of 2023 or a safetensors folder. Without one the built-in model is served."},
     {"--model-name", "", "--alias", "HEARTH_MODEL_NAME", "model", "name", &O::model_name, "ID", "", 0, 256, false,
      "The model's id in /v1/models and in answers. Without one it comes from the file."},
     {"--chat-template", "", "", "HEARTH_CHAT_TEMPLATE", "model", "chat_template", &O::chat_template, "NAME|FILE", "", 0, kMaxText, false,
