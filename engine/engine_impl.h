@@ -44,6 +44,7 @@ struct Engine::Impl {
   // The parts of a step, in order.
   void build_batch(std::span<const ScheduledRows> rows);
   void note_started(const Choice& choice);
+  void note_page_faults(std::span<const ScheduledRows> rows, const PageFaults& faults);
   void sample();
   void deliver_prompt_logprobs();
   void deliver_tokens();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <chrono>
+#include <utility>
 
 #include "engine/engine_impl.h"
 
@@ -41,9 +42,11 @@ void Engine::Impl::step() {
   const RowKinds kinds = count_kinds(rows);
   for (const PageCopy& copy : scheduler.page_copies()) kv.copy_page(copy.from, copy.to);
   build_batch(rows);
+  const PageFaults faults_before = page_faults_of_this_process();
   forward.run({.pool = pool.get()}, batch, kv, progress);
-  scheduler.complete();
   ++stats.steps;
+  note_page_faults(rows, page_faults_of_this_process() - faults_before);
+  scheduler.complete();
   sample();
   deliver_prompt_logprobs();
   deliver_tokens();
@@ -87,6 +90,16 @@ void Engine::Impl::note_started(const Choice& choice) {
                          .waited_ns = static_cast<uint64_t>(
                              std::chrono::duration_cast<std::chrono::nanoseconds>(waited).count()),
                          .cached_prompt_tokens = cached_prompt_tokens(choice)});
+}
+
+/// Who shares a step waits for all of its faults. A request with several choices counts them once.
+void Engine::Impl::note_page_faults(std::span<const ScheduledRows> rows, const PageFaults& faults) {
+  stats.page_faults += faults;
+  for (const ScheduledRows& scheduled : rows) {
+    LiveRequest& request = *sequences.at(scheduled.sequence)->request;
+    if (std::exchange(request.faults_step, stats.steps) != stats.steps)
+      request.page_faults += faults;
+  }
 }
 
 /// A replayed choice may find tokens behind its prompt too: these are not the prompt's.
@@ -174,7 +187,8 @@ void Engine::Impl::finish(Choice& choice, FinishReason reason, bool counts_stop_
                   .choice = choice.index,
                   .reason = reason,
                   .completion_tokens = choice.generated() + (counts_stop_token ? 1 : 0),
-                  .cached_prompt_tokens = cached_prompt_tokens(choice)});
+                  .cached_prompt_tokens = cached_prompt_tokens(choice),
+                  .page_faults = request.page_faults});
   choice.finished = true;
   scheduler.remove(choice.sequence);
   sequences.erase(choice.sequence);

@@ -34,6 +34,8 @@ struct LiveRequest {
   std::chrono::steady_clock::time_point submitted;
   bool started = false;  // has had rows in a batch
   int32_t unfinished = 0;
+  PageFaults page_faults;    // in the steps that it had rows in
+  uint64_t faults_step = 0;  // the last of these steps, counted from 1
   /// Prompt token whose log-probability comes next; those before it were sent. Survives preemption.
   int32_t next_prompt_logprob = 1;
 };

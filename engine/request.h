@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/page_faults.h"
 #include "base/result.h"
 #include "engine/sampler/sampling_params.h"
 
@@ -76,6 +77,7 @@ struct FinishEvent {
   FinishReason reason = FinishReason::kStop;
   int32_t completion_tokens = 0;     // delivered ones included; a stop token is counted
   int32_t cached_prompt_tokens = 0;  // taken from the prefix cache
+  PageFaults page_faults = {};       // in the steps of the request so far, which others may share
 
   friend bool operator==(const FinishEvent&, const FinishEvent&) = default;
 };
@@ -115,6 +117,7 @@ struct EngineStats {
   int64_t kv_pages_cached = 0;               // held by none, kept for prompts that begin alike
   uint64_t prefix_cache_queries_tokens = 0;  // looked up in the prefix cache, since start
   uint64_t prefix_cache_hits_tokens = 0;     // of these, found
+  PageFaults page_faults;                    // in steps, since start
 
   friend bool operator==(const EngineStats&, const EngineStats&) = default;
 };

@@ -234,6 +234,8 @@ void Gateway::note_finish(TrackedRequest& tracked, const FinishEvent& finish) {
   }
   to.request_prompt_tokens.observe(prompt_tokens);
   to.request_generation_tokens.observe(static_cast<double>(tracked.completion_tokens));
+  to.request_major_faults.observe(static_cast<double>(finish.page_faults.major));
+  to.request_minor_faults.observe(static_cast<double>(finish.page_faults.minor));
   to.prefix_queries.add(prompt_tokens);
   to.prefix_hits.add(finish.cached_prompt_tokens);
   to.cached_tokens.add(finish.cached_prompt_tokens);

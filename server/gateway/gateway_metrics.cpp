@@ -25,6 +25,9 @@ const std::vector<double> kRequestSeconds = {0.3,  0.5,  0.8,  1.0,  1.5,   2.0,
 const std::vector<double> kChoices = {1, 2, 5, 10, 20};
 const std::vector<double> kStepTokens = {1,   8,    16,   32,   64,   128,  256,
                                          512, 1024, 2048, 4096, 8192, 16384};
+/// Most requests have none of the major ones.
+const std::vector<double> kFaults = {
+    0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10'000, 30'000, 100'000, 300'000, 1'000'000, 3'000'000};
 /// Up to the longest contexts in use.
 const std::vector<double> kTokens = metrics::one_two_five(1'000'000);
 
@@ -127,6 +130,14 @@ WorkerSeries::WorkerSeries(MetricFamilies& f, const std::string& w)
           f.histogram("vllm:request_params_max_tokens", "Most tokens asked for.", kTokens, w)),
       iteration_tokens(
           f.histogram("vllm:iteration_tokens_total", "Tokens of a step.", kStepTokens, w)),
+      request_major_faults(f.histogram(
+          "hearth_request_major_page_faults",
+          "Pages that the steps of a request waited for a disk for; others share these steps.",
+          kFaults, w)),
+      request_minor_faults(f.histogram(
+          "hearth_request_minor_page_faults",
+          "Pages in memory that the worker touched for the first time in the steps of a request.",
+          kFaults, w)),
       up(f.worker_gauge("hearth_worker_up", "1 while the worker serves.", w)),
       restarts(f.worker_counter("hearth_worker_restarts_total", "Processes started again.", w)),
       hangs(f.worker_counter("hearth_worker_hangs_total",
@@ -137,6 +148,10 @@ WorkerSeries::WorkerSeries(MetricFamilies& f, const std::string& w)
                                           "Requests whose client went away.", w)),
       cancelled_sequences(f.worker_counter("hearth_cancelled_in_engine_total",
                                            "Cancelled requests that have left the batch.", w)),
+      major_faults(f.worker_counter("hearth_worker_major_page_faults_total",
+                                    "Pages that steps waited for a disk for.", w)),
+      minor_faults(f.worker_counter("hearth_worker_minor_page_faults_total",
+                                    "Pages in memory that steps touched for the first time.", w)),
       resident_bytes(f.worker_gauge("hearth_worker_resident_bytes",
                                     "Memory of the worker with the shared pages of the model.", w)),
       private_bytes(f.worker_gauge("hearth_worker_private_bytes",
@@ -154,6 +169,8 @@ void WorkerSeries::update(const ipc::Stats& now, const ipc::Stats& before) {
   kv_pages_cached.set(static_cast<double>(engine.kv_pages_cached));
   preemptions.add(growth(engine.preemptions, before.engine.preemptions));
   cancelled_sequences.add(growth(engine.cancelled, before.engine.cancelled));
+  major_faults.add(growth(engine.page_faults.major, before.engine.page_faults.major));
+  minor_faults.add(growth(engine.page_faults.minor, before.engine.page_faults.minor));
   resident_bytes.set(static_cast<double>(now.resident_bytes));
   private_bytes.set(static_cast<double>(now.private_bytes));
 }

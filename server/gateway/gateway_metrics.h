@@ -46,12 +46,16 @@ struct WorkerSeries {
   metrics::Histogram& params_n;
   metrics::Histogram& params_max_tokens;
   metrics::Histogram& iteration_tokens;
+  metrics::Histogram& request_major_faults;
+  metrics::Histogram& request_minor_faults;
   metrics::Gauge& up;
   metrics::Counter& restarts;
   metrics::Counter& hangs;
   metrics::Counter& migrated;
   metrics::Counter& cancelled_requests;
   metrics::Counter& cancelled_sequences;
+  metrics::Counter& major_faults;
+  metrics::Counter& minor_faults;
   metrics::Gauge& resident_bytes;
   metrics::Gauge& private_bytes;
 

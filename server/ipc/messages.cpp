@@ -45,6 +45,12 @@ static void fields(A& archive, T& r) {
   archive(r.finished);
 }
 
+template <typename A, MaybeConst<PageFaults> T>
+static void fields(A& archive, T& f) {
+  archive(f.minor);
+  archive(f.major);
+}
+
 template <typename A, MaybeConst<TokenLogprob> T>
 static void fields(A& archive, T& l) {
   archive(l.token);
@@ -77,6 +83,7 @@ static void fields(A& archive, T& e) {
   archive.enumeration(e.reason, FinishReason::kCancelled);
   archive(e.completion_tokens);
   archive(e.cached_prompt_tokens);
+  archive(e.page_faults);
 }
 
 template <typename A, MaybeConst<FailEvent> T>
@@ -107,6 +114,7 @@ static void fields(A& archive, T& s) {
   archive(s.kv_pages_cached);
   archive(s.prefix_cache_queries_tokens);
   archive(s.prefix_cache_hits_tokens);
+  archive(s.page_faults);
 }
 
 namespace ipc {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { readFileSync, statSync } from "node:fs";
 import { test } from "node:test";
-import { Daemon, builtinModel, post, run, synth, temporaryFolder } from "./support/hearth.mjs";
+import { Daemon, builtinModel, post, run, synth, temporaryFolder, until } from "./support/hearth.mjs";
 
 function inspect(...args) {
   const done = run(["inspect", ...args, "--json"]);
@@ -59,6 +59,31 @@ test("residency is what the page cache holds", (t) => {
   assert.ok(evicted.resident_bytes < 0.5 * evicted.bytes);
   assert.equal(sum(evicted.tensors.map((tensor) => tensor.resident_bytes)),
                sum(Object.values(evicted.layers).map((layer) => layer.resident_bytes)));
+});
+
+test("metrics say how many pages a request waited for", async (t) => {
+  const model = synth(temporaryFolder(), "cold.gguf", ["--preset", "120m", "--type", "q4_0"]);
+  spawnSync("sync", [model]);
+  spawnSync("dd", [`if=${model}`, "iflag=nocache", "count=0"]);
+  const { report } = inspect(model, "--residency");
+  const daemon = await Daemon.start(["-m", model, "--workers", "1", "-t", "2", "-c", "256"]);
+  t.after(() => daemon.stop());
+  const ask = async (prompt) => {
+    const { status, json } = await post(`${daemon.url}/v1/completions`, { prompt, max_tokens: 4 });
+    assert.equal(status, 200, JSON.stringify(json));
+    const [major, minor] = await Promise.all(
+      ["major", "minor"].map(async (kind) => (await daemon.metric(`hearth_request_${kind}_page_faults_sum`))[0]),
+    );
+    return { major, minor };
+  };
+  const cold = await ask("One");
+  const warm = await ask("Two");
+  t.diagnostic(`${report.resident_bytes} of ${report.bytes} bytes resident at the start; faults ${JSON.stringify({ cold, warm })}`);
+  if (report.resident_bytes < 0.5 * report.bytes) assert.ok(cold.major > 0);
+  assert.ok(cold.minor + cold.major > 0);
+  assert.ok(warm.minor - cold.minor < cold.minor, "the mapping's pages are there by now");
+  assert.deepEqual(await daemon.metric("hearth_request_major_page_faults_count"), [2]);
+  await until(async () => (await daemon.metric("hearth_worker_minor_page_faults_total"))[0] >= warm.minor, "the worker's own figures");
 });
 
 test("a plan is what a worker takes, within 2 %", async (t) => {

@@ -236,6 +236,19 @@ TEST_CASE("requests that contradict the model are refused by field") {
   CHECK(param_of(make_request(1)) == "id");
 }
 
+TEST_CASE("a request has the page faults of its steps, once whatever its choices") {
+  auto engine = load(small_options());
+  GenerateRequest request = make_request(1);
+  request.num_choices = 3;
+  const Run first = run_all(*engine, {request});
+  const PageFaults all = engine->stats().page_faults;
+  CHECK(all.minor > 0);  // nobody has touched this mapping's weights before
+  CHECK(first.page_faults.at({1, 2}) == all);
+  const Run both = run_all(*engine, {make_request(2, 5, 30), make_request(3, 5, 10)});
+  CHECK(both.page_faults.at({2, 0}) == engine->stats().page_faults - all);
+  CHECK(both.page_faults.at({3, 0}).minor <= both.page_faults.at({2, 0}).minor);
+}
+
 TEST_CASE("a plan that does not fit is refused with the largest context that would") {
   EngineOptions options = small_options();
   options.context_tokens = 1 << 20;

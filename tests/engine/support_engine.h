@@ -59,6 +59,7 @@ inline GenerateRequest make_request(RequestId id, int32_t prompt_tokens = 5,
 struct Run {
   Answers answers;
   std::map<ChoiceId, int32_t> cached;
+  std::map<ChoiceId, PageFaults> page_faults;
 };
 
 inline void collect(Engine& engine, Run& run) {
@@ -75,6 +76,7 @@ inline void collect(Engine& engine, Run& run) {
       answer.reason = finish->reason;
       answer.completion_tokens = finish->completion_tokens;
       run.cached[{finish->request, finish->choice}] = finish->cached_prompt_tokens;
+      run.page_faults[{finish->request, finish->choice}] = finish->page_faults;
     }
   }
 }

@@ -50,7 +50,7 @@ Events full_events() {
   Events events;
   events.events = {TokenEvent{7, 1, 5, 42, -0.25F, {{42, -0.25F}, {43, -2.0F}}},
                    PromptLogprobEvent{7, 3, -1.5F, {{1, -0.5F}}},
-                   FinishEvent{7, 0, FinishReason::kLength, 16, 32},
+                   FinishEvent{7, 0, FinishReason::kLength, 16, 32, {.minor = 9, .major = 2}},
                    FailEvent{8, ErrorCode::kContextLengthExceeded, "too long"}};
   events.queue_times = {{7, 123456789, 64}};
   events.step_tokens = 512;
@@ -73,7 +73,7 @@ TEST_CASE("every message down comes back as it was") {
 }
 
 TEST_CASE("every message up comes back as it was") {
-  const Stats stats{EngineStats{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, 1ULL << 40, 12};
+  const Stats stats{EngineStats{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, {13, 14}}, 1ULL << 40, 12};
   const Ready ready{1234, 4096, 32000, 16, 1LL << 33, "q8_0", "memory plan: …"};
   const LoadFailed failed{ErrorCode::kMalformed, "x.gguf: general.name is 7, expected a string"};
   for (const Up& message : {Up(ready), Up(failed), Up(full_events()), Up(stats), Up(Alive{})}) {
