@@ -90,19 +90,46 @@ void store_tile(const FloatTask& task, int64_t o, int64_t r0) {
   }
 }
 
-/// All rows of x times weight rows [begin, end). A lone row of x takes weight rows one by one: one
-/// long stream from memory.
+/// Bytes of weight rows that stay in L2 while the rows of x pass, a tile of them at a time in L1.
+inline constexpr int64_t kFloatBlockBytes = 256 << 10;
+/// So few rows of x stay in L2 themselves.
+inline constexpr int64_t kFloatFewRows = 32;
+
+/// Weight rows that go together: all are read from memory once, x once for each block.
+template <typename Isa>
+int64_t float_block_rows(const FloatTask& task) {
+  constexpr int64_t kM = Isa::kFloatTileWeights;
+  const int64_t rows = kFloatBlockBytes / static_cast<int64_t>(task.row_bytes) / kM * kM;
+  return rows < kM ? kM : rows;
+}
+
+/// All rows of x times weight rows [begin, end), a multiple of the tile's.
+template <typename Word, typename Isa>
+void multiply_float_block(const FloatTask& task, int64_t begin, int64_t end) {
+  constexpr int kM = Isa::kFloatTileWeights;
+  int64_t r = 0;
+  while (r < task.rows) {
+    constexpr int kMost = Isa::kFloatTileRows;
+    const int left = task.rows - r < kMost ? static_cast<int>(task.rows - r) : kMost;
+    dispatch_rows<kMost>(left, [&]<int kRows>() HEARTH_INLINE_LAMBDA {
+      for (int64_t o = begin; o < end; o += kM) store_tile<Word, Isa, kM, kRows>(task, o, r);
+      r += kRows;
+    });
+  }
+}
+
+/// All rows of x times weight rows [begin, end). A lone row of x takes weight rows one by one, one
+/// long stream from memory; a few take a tile of weights at a time.
 template <typename Word, typename Isa>
 void multiply_floats(const FloatTask& task, int64_t begin, int64_t end) {
   constexpr int kM = Isa::kFloatTileWeights;
-  constexpr int kR = Isa::kFloatTileRows;
   int64_t o = begin;
   if (task.rows > 1) {
-    for (; o + kM <= end; o += kM) {
-      int64_t r = 0;
-      for (; r + kR <= task.rows; r += kR) store_tile<Word, Isa, kM, kR>(task, o, r);
-      for (; r < task.rows; ++r) store_tile<Word, Isa, kM, 1>(task, o, r);
-    }
+    const int64_t whole = begin + (end - begin) / kM * kM;
+    const int64_t step = task.rows <= kFloatFewRows ? kM : float_block_rows<Isa>(task);
+    for (; o < whole; o += step)
+      multiply_float_block<Word, Isa>(task, o, o + step < whole ? o + step : whole);
+    o = whole;
   }
   for (; o < end; ++o)
     for (int64_t r = 0; r < task.rows; ++r) store_tile<Word, Isa, 1, 1>(task, o, r);

@@ -187,15 +187,6 @@ struct PanelScratch {
 template <typename Block, typename Isa>
 inline constexpr int kTileRows = kForm<Block>.halves == 2 ? Isa::kTileRowsOfHalves : Isa::kTileRows;
 
-/// Calls f<count>() for a count from 1 to kMost.
-template <int kMost, typename F>
-HEARTH_HOST_DEVICE void dispatch_rows(int count, const F& f) {
-  if constexpr (kMost > 1) {
-    if (count < kMost) return dispatch_rows<kMost - 1>(count, f);
-  }
-  f.template operator()<kMost>();
-}
-
 /// A chunk of all panels times `rows` rows of x from row r0 on, in tiles of rows.
 template <typename Block, typename Isa>
 void multiply_tiles(const QuantizedTask& task, int64_t r0, int rows, int64_t g0, int groups,

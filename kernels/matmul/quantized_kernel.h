@@ -70,6 +70,15 @@ struct SumTerms {
   }
 };
 
+/// Calls f<count>() for a count from 1 to kMost.
+template <int kMost, typename F>
+HEARTH_HOST_DEVICE void dispatch_rows(int count, const F& f) {
+  if constexpr (kMost > 1) {
+    if (count < kMost) return dispatch_rows<kMost - 1>(count, f);
+  }
+  f.template operator()<kMost>();
+}
+
 /// out[lane] = acc + bias + what was there, for lanes [first, end) of outputs from `o` of row r.
 template <typename Isa>
 HEARTH_HOST_DEVICE void finish(const QuantizedTask& task, typename Isa::F acc, int64_t r, int64_t o,
