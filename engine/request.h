@@ -19,7 +19,7 @@ struct GenerateRequest {
   RequestId id = 0;
   std::vector<int32_t> prompt;       // token ids, at least one
   int32_t num_choices = 1;           // OpenAI's n
-  int32_t max_tokens = 0;            // per choice, > 0; prompt + max_tokens fit the context
+  int32_t max_tokens = 0;            // per choice; 0: the prompt alone; they fit the context
   std::vector<int32_t> stop_tokens;  // ids that end a choice and are not part of its text
   bool prompt_logprobs = false;      // completions with echo and logprobs
   SamplingParams sampling;

@@ -111,7 +111,7 @@ Status chat_completions(Call& call) {
   HEARTH_ASSIGN_OR_RETURN(
       const int32_t max_tokens,
       fit_max_tokens(context, request.options, ids.size(), std::nullopt, "messages"));
-  RunSpec spec{.requests = {}, .stop = request.options.stop, .discard_tokens = false};
+  RunSpec spec{.requests = {}, .stop = request.options.stop};
   spec.requests.push_back(make_request(call, request.options, std::move(ids), max_tokens));
   ChatFormat format(context.tokenizer, request.options.sampling.num_logprobs >= 0);
   return answer_generation(call, request.options, std::move(spec), format);

@@ -111,7 +111,7 @@ Status completions(Call& call) {
   HEARTH_ASSIGN_OR_RETURN(const OrderedJson body, parse_json(call.request.body));
   HEARTH_ASSIGN_OR_RETURN(const CompletionRequest request, read_request(context, body));
   const GenerationOptions& options = request.options;
-  RunSpec spec{.requests = {}, .stop = options.stop, .discard_tokens = options.max_tokens == 0};
+  RunSpec spec{.requests = {}, .stop = options.stop};
   for (const CompletionPrompt& prompt : request.prompts) {
     HEARTH_ASSIGN_OR_RETURN(
         const int32_t max_tokens,

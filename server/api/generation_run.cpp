@@ -29,7 +29,6 @@ bool GenerationRun::Prompt::told() const { return std::ranges::all_of(choices, &
 
 GenerationRun::GenerationRun(const ApiContext& context, const RunSpec& spec)
     : stop_tokens_(spec.requests.front().stop_tokens),
-      discard_tokens_(spec.discard_tokens),
       with_logprobs_(spec.requests.front().sampling.num_logprobs >= 0),
       num_choices_(spec.requests.front().num_choices) {
   for (const GenerateRequest& request : spec.requests) {
@@ -135,7 +134,7 @@ Delta GenerationRun::make_delta(size_t prompt, int32_t choice, std::string text)
 
 void GenerationRun::take_token(size_t prompt, TokenEvent event, std::vector<Delta>& out) {
   Choice& choice = prompts_[prompt].choices[static_cast<size_t>(event.choice)];
-  if (choice.told || discard_tokens_) return;
+  if (choice.told) return;
   // Counted like any token (FinishEvent), but no part of the text or of the log-probabilities.
   if (std::ranges::find(stop_tokens_, event.token) != stop_tokens_.end()) return;
   const int32_t number = event.choice;
@@ -176,9 +175,9 @@ Status GenerationRun::take_finish(size_t prompt, const FinishEvent& event,
   choice.told = true;
   Delta delta = make_delta(prompt, event.choice, choice.text.finish());
   const bool cut = choice.text.stopped();  // by the end of a character that was flushed
-  const bool length = discard_tokens_ || (event.reason == FinishReason::kLength && !cut);
+  const bool length = event.reason == FinishReason::kLength && !cut;
   delta.finish_reason = length ? "length" : "stop";
-  if (!discard_tokens_) choice.tokens = event.completion_tokens;
+  choice.tokens = event.completion_tokens;
   const size_t end = choice.text.released_bytes();
   for (TokenEntry& entry : choice.held) {
     if (!cut || entry.begin_byte < end) delta.entries.push_back(std::move(entry));

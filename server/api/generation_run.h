@@ -17,7 +17,6 @@ namespace hearth::api {
 struct RunSpec {
   std::vector<GenerateRequest> requests;  // one per prompt, all with the same number of choices
   std::vector<std::string> stop;
-  bool discard_tokens = false;  // max_tokens 0: only the prompt's log-probabilities are wanted
 };
 
 /// A generated token as the answer shows it.
@@ -91,7 +90,6 @@ class GenerationRun {
   [[nodiscard]] Delta make_delta(size_t prompt, int32_t choice, std::string text) const;
 
   std::vector<TokenId> stop_tokens_;
-  bool discard_tokens_;
   bool with_logprobs_ = false;
   int32_t num_choices_ = 1;
   std::vector<Prompt> prompts_;

@@ -48,11 +48,14 @@ Result<int32_t> fit_max_tokens(const ApiContext& context, const GenerationOption
                                std::string_view field) {
   const auto limit = static_cast<int64_t>(context.model.context_tokens);
   const auto prompt = static_cast<int64_t>(prompt_tokens);
-  if (prompt >= limit) {
+  // 0 asks for the log-probabilities of a prompt, which may then fill the context.
+  const int64_t least = options.max_tokens == 0 ? 0 : 1;
+  if (prompt + least > limit) {
     return fail(ErrorCode::kContextLengthExceeded,
                 fmt::format("This model's maximum context length is {} tokens, but the prompt has "
-                            "{} tokens and at least one must be left for the answer",
-                            limit, prompt),
+                            "{} tokens{}",
+                            limit, prompt,
+                            least == 0 ? "" : " and at least one must be left for the answer"),
                 std::string(field));
   }
   if (!options.max_tokens) {
@@ -62,8 +65,7 @@ Result<int32_t> fit_max_tokens(const ApiContext& context, const GenerationOption
       tokens = std::min<int64_t>(tokens, context.limits.max_tokens);
     return static_cast<int32_t>(tokens);
   }
-  // max_tokens 0 asks for the prompt's log-probabilities alone; the engine makes one token.
-  const int64_t wanted = std::max<int64_t>(*options.max_tokens, 1);
+  const int64_t wanted = *options.max_tokens;
   if (prompt + wanted > limit) {
     return fail(ErrorCode::kContextLengthExceeded,
                 fmt::format("This model's maximum context length is {} tokens, but {} tokens were "

@@ -135,7 +135,7 @@ TEST_CASE("max_tokens 0 with echo scores the prompt and generates nothing") {
   OrderedJson body =
       OrderedJson::parse(R"({"prompt":[97,98],"echo":true,"logprobs":1,"max_tokens":0})");
   const OrderedJson answer = daemon.post("/v1/completions", body).json();
-  CHECK(daemon.service.submitted.at(0).max_tokens == 1);
+  CHECK(daemon.service.submitted.at(0).max_tokens == 0);
   CHECK(answer["choices"][0]["text"] == "ab");
   CHECK(answer["choices"][0]["finish_reason"] == "length");
   CHECK(answer["choices"][0]["logprobs"]["tokens"] == OrderedJson::array({"a", "b"}));
