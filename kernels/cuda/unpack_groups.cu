@@ -3,6 +3,7 @@
 #include "kernels/kernel_table.h"
 #include "kernels/quant/blocks.h"
 #include "kernels/quant/unpack.h"
+#include "kernels/quant/unpack_codebook.h"
 
 namespace hearth::kernels {
 
@@ -30,6 +31,16 @@ HEARTH_INSTANTIATE(BlockQ4_K);
 HEARTH_INSTANTIATE(BlockQ5_K);
 HEARTH_INSTANTIATE(BlockQ6_K);
 HEARTH_INSTANTIATE(BlockIQ4_XS);
+HEARTH_INSTANTIATE(BlockMXFP4);
+HEARTH_INSTANTIATE(BlockTQ1_0);
+HEARTH_INSTANTIATE(BlockTQ2_0);
+HEARTH_INSTANTIATE(BlockIQ2_XXS);
+HEARTH_INSTANTIATE(BlockIQ2_XS);
+HEARTH_INSTANTIATE(BlockIQ2_S);
+HEARTH_INSTANTIATE(BlockIQ3_XXS);
+HEARTH_INSTANTIATE(BlockIQ3_S);
+HEARTH_INSTANTIATE(BlockIQ1_S);
+HEARTH_INSTANTIATE(BlockIQ1_M);
 #undef HEARTH_INSTANTIATE
 
 }  // namespace hearth::kernels

@@ -151,6 +151,11 @@ struct Avx2 {
     };
     return _mm256_inserti128_si256(_mm256_castsi128_si256(quad(0)), quad(1), 1);
   }
+  /// The bytes whose bit of `bits` is set are negated.
+  HEARTH_HOST_DEVICE static __m256i negate_where(__m256i bytes, uint32_t bits) {
+    const __m256i is_set = simd::bytes_where(static_cast<int32_t>(bits));
+    return _mm256_sub_epi8(_mm256_xor_si256(bytes, is_set), is_set);
+  }
   /// 16 added to the bytes whose bit of `bits` that `select` names is set.
   HEARTH_HOST_DEVICE static I add16_where(I codes, I bits, I select) {
     const I is_set = _mm256_cmpeq_epi8(_mm256_and_si256(bits, select), select);

@@ -186,6 +186,13 @@ struct Avx512 {
     lanes[2] = _mm512_shuffle_i32x4(high01, high23, 0x88);
     lanes[3] = _mm512_shuffle_i32x4(high01, high23, 0xDD);
   }
+  HEARTH_HOST_DEVICE static I permute_bytes(I index, I v) {
+    return _mm512_permutexvar_epi8(index, v);
+  }
+  /// The bytes whose bit of `bits` is set are negated.
+  HEARTH_HOST_DEVICE static __m256i negate_where(__m256i bytes, uint32_t bits) {
+    return _mm256_mask_sub_epi8(bytes, bits, _mm256_setzero_si256(), bytes);
+  }
   /// 16 added to the bytes whose bit of `bits` that `select` names is set.
   HEARTH_HOST_DEVICE static I add16_where(I codes, I bits, I select) {
     return _mm512_mask_add_epi8(codes, _mm512_test_epi8_mask(bits, select), codes, set_bytes(16));

@@ -2,7 +2,9 @@
 // The quantized matmul: weights unpacked into panels in L1, a chunk of 16 groups at a time, and
 // multiplied with all rows of x before going on.
 
+#include "kernels/matmul/panel_by_rows.h"
 #include "kernels/matmul/panel_legacy.h"
+#include "kernels/matmul/panel_mxfp4.h"
 #include "kernels/matmul/panel_scales.h"
 #include "kernels/matmul/quantized_kernel.h"
 
@@ -53,7 +55,7 @@ HEARTH_HOST_DEVICE void fill_panel(const uint8_t* first, size_t stride, int grou
     }
   } else {
     int g = 0;
-    if constexpr (Isa::kWideLoads && sizeof(Block::d) == 2) {
+    if constexpr (Isa::kWideLoads && sizeof(Block::d) <= 2) {
       for (; g + kWideBlocks<Block> <= groups; g += kWideBlocks<Block>) {
         prefetch.lines(kWideBlocks<Block> * lines);
         load_blocks32(rows, panel, g);
@@ -65,6 +67,18 @@ HEARTH_HOST_DEVICE void fill_panel(const uint8_t* first, size_t stride, int grou
       load_block32(rows, panel, g);
       rows.skip_blocks(1);
     }
+  }
+}
+
+template <typename Block, typename Isa>
+requires kIsUnpackedByRow<Block> HEARTH_HOST_DEVICE void fill_panel(const uint8_t* first,
+                                                                    size_t stride, int groups,
+                                                                    Panel<Isa>& panel,
+                                                                    LinePrefetch& prefetch,
+                                                                    int lines) {
+  for (int g = 0; g < groups; g += 8, first += sizeof(Block)) {
+    prefetch.lines(8 * lines);
+    load_block_by_rows<Block>(first, stride, panel, g);
   }
 }
 

@@ -4,13 +4,13 @@
 // kept, then transposed and added up in group order, so that the bits are those of panel_kernel.h.
 
 #include "kernels/matmul/quantized_kernel.h"
-#include "kernels/matmul/row_unpack.h"
+#include "kernels/matmul/row_chunk.h"
 
 namespace hearth::kernels::simd {
 
 /// Types that have this kernel; the few of early 2023 always go through panels.
 template <typename Block>
-inline constexpr bool kHasRowKernel = sizeof(Block::d) == sizeof(F16);
+inline constexpr bool kHasRowKernel = static_cast<uint32_t>(Block::kType) < kFirstForeignType;
 
 /// 16 groups of a row of x, padded with zeros: stands in for the row's last, partial chunk.
 struct alignas(64) PaddedChunk {

@@ -1,6 +1,6 @@
 #pragma once
-// Quantized weights to bytes and f32 scales, 16 groups of a row at a time, lanes being groups: what
-// row_kernel.h starts from. AVX2 intrinsics; the AVX2 and the AVX-512 kernels include it.
+// Quantized weights to bytes and f32 scales, block by block, lanes being groups: what row_chunk.h
+// puts together. AVX2 intrinsics; the AVX2 and the AVX-512 kernels include it.
 // Everything is always inlined (see HEARTH_HOST_DEVICE).
 
 #include <cstring>
@@ -40,17 +40,21 @@ HEARTH_HOST_DEVICE __m256i paired_nibbles(const uint8_t* qs) {
   return _mm256_and_si256(both, _mm256_set1_epi8(15));
 }
 
-/// 16 in byte i where bit i of the 32 bits is set.
-HEARTH_HOST_DEVICE __m256i fifth_bits(const uint8_t* qh) {
-  int32_t bits;
-  memcpy(&bits, qh, sizeof(bits));
+/// Byte i is all ones where bit i of the 32 bits is set, else zero.
+HEARTH_HOST_DEVICE __m256i bytes_where(int32_t bits) {
   // Each byte of bits is copied to the eight places that test its bits.
   const __m256i copies = _mm256_shuffle_epi8(
       _mm256_set1_epi32(bits),
       _mm256_set_epi64x(0x0303030303030303, 0x0202020202020202, 0x0101010101010101, 0));
   const __m256i select = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201ULL));
-  const __m256i is_set = _mm256_cmpeq_epi8(_mm256_and_si256(copies, select), select);
-  return _mm256_and_si256(is_set, _mm256_set1_epi8(16));
+  return _mm256_cmpeq_epi8(_mm256_and_si256(copies, select), select);
+}
+
+/// 16 in byte i where bit i of the 32 bits is set.
+HEARTH_HOST_DEVICE __m256i fifth_bits(const uint8_t* qh) {
+  int32_t bits;
+  memcpy(&bits, qh, sizeof(bits));
+  return _mm256_and_si256(bytes_where(bits), _mm256_set1_epi8(16));
 }
 
 /// IQ4 codes to their values; kSigned as they are, else + 128.
@@ -60,6 +64,12 @@ HEARTH_HOST_DEVICE __m256i iq4_values(__m256i codes) {
       _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
   const __m256i values = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), codes);
   return kSigned ? values : _mm256_xor_si256(values, _mm256_set1_epi8(-128));
+}
+
+/// MXFP4 codes to their values, plus 12.
+HEARTH_HOST_DEVICE __m256i mxfp4_values(__m256i codes) {
+  const __m128i table = _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0);
+  return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), codes);
 }
 
 /// d * bytes, eight signed or unsigned bytes.
@@ -146,6 +156,10 @@ template <typename Isa>
 HEARTH_HOST_DEVICE __m256i group_bytes(const BlockIQ4_NL& block) {
   return iq4_values<Isa::kSignedWide>(paired_nibbles(block.qs));
 }
+template <typename Isa>
+HEARTH_HOST_DEVICE __m256i group_bytes(const BlockMXFP4& block) {
+  return mxfp4_values(paired_nibbles(block.qs));
+}
 
 // unpack_bytes<Isa>(block, q): all of a block of 256. Isa::store64 writes two groups at once: bytes
 // that are read back as one vector must have been written as one, or the read waits for the cache.
@@ -225,6 +239,9 @@ template <typename Block>
 HEARTH_HOST_DEVICE void unpack_scales(const Block& block, Chunk& chunk, int g) {
   chunk.scale[0][g] = load_f16(block.d);
 }
+HEARTH_HOST_DEVICE void unpack_scales(const BlockMXFP4& block, Chunk& chunk, int g) {
+  chunk.scale[0][g] = mxfp4_scale(block.d);
+}
 HEARTH_HOST_DEVICE void unpack_scales(const BlockQ4_1& block, Chunk& chunk, int g) {
   chunk.scale[0][g] = load_f16(block.d);
   chunk.min[0][g] = -load_f16(block.m);
@@ -260,26 +277,6 @@ HEARTH_HOST_DEVICE void unpack_scales(const BlockQ6_K& block, Chunk& chunk, int 
   store_half_scales(load_f16(block.d),
                     _mm_loadu_si128(reinterpret_cast<const __m128i*>(block.scales)),
                     chunk.scale[0] + g, chunk.scale[1] + g);
-}
-
-/// Unpacks `groups` groups (at most 16, whole blocks) that begin at `blocks`. A full chunk of
-/// blocks of 32 goes to Isa::unpack_full where the instruction set has a better way.
-template <typename Isa, typename Block>
-HEARTH_HOST_DEVICE void unpack_chunk(const Block* blocks, int groups, Chunk& chunk) {
-  if constexpr (kBlockSize<Block> == 256) {
-    for (int g = 0; g < groups; g += 8) {
-      unpack_bytes<Isa>(blocks[g / 8], chunk.q + 32 * g);
-      unpack_scales(blocks[g / 8], chunk, g);
-    }
-  } else {
-    if constexpr (requires { Isa::unpack_full(blocks, chunk); }) {
-      if (groups == kChunkGroups) return Isa::unpack_full(blocks, chunk);
-    }
-    for (int g = 0; g < groups; ++g) {
-      store32(chunk.q + 32 * g, group_bytes<Isa>(blocks[g]));
-      unpack_scales(blocks[g], chunk, g);
-    }
-  }
 }
 
 }  // namespace hearth::kernels::simd

@@ -98,6 +98,13 @@ HEARTH_HOST_DEVICE __m512i bytes_of_pair(const BlockQ8_0* blocks, int p) {
   return _mm512_xor_si512(values, _mm512_set1_epi8(-128));
 }
 
+HEARTH_HOST_DEVICE __m512i bytes_of_pair(const BlockMXFP4* blocks, int p) {
+  const __m256i every = _mm256_set_epi64x(0x0F0E0D0C0B0A0908, 0x0706050403020100,
+                                          0x0F0E0D0C0B0A0908, 0x0706050403020100);
+  const __m512i table = _mm512_broadcast_i64x4(mxfp4_values(every));
+  return _mm512_shuffle_epi8(table, nibbles_of_pair(blocks, p));
+}
+
 template <typename Block>
 HEARTH_HOST_DEVICE void unpack_full_avx512(const Block* blocks, Chunk& chunk) {
   for (int p = 0; p < 8; ++p) _mm512_store_si512(chunk.q + 64 * p, bytes_of_pair(blocks, p));
@@ -106,6 +113,22 @@ HEARTH_HOST_DEVICE void unpack_full_avx512(const Block* blocks, Chunk& chunk) {
     const __m512 m = load_strided_f16<Block, offsetof(Block, m)>(blocks);
     _mm512_store_ps(chunk.min[0], _mm512_xor_ps(m, _mm512_set1_ps(-0.0F)));
   }
+}
+
+HEARTH_HOST_DEVICE void unpack_full_avx512(const BlockMXFP4* blocks, Chunk& chunk) {
+  for (int p = 0; p < 8; ++p) _mm512_store_si512(chunk.q + 64 * p, bytes_of_pair(blocks, p));
+  // Words that begin at each block: their lowest byte is the exponent.
+  static_assert(offsetof(BlockMXFP4, d) == 0);
+  const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512i at = _mm512_mullo_epi32(lane, _mm512_set1_epi32(sizeof(BlockMXFP4)));
+  const __m512i exponents =
+      _mm512_and_si512(_mm512_i32gather_epi32(at, blocks, 1), _mm512_set1_epi32(255));
+  // As mxfp4_scale.
+  const __m512i normal = _mm512_slli_epi32(_mm512_sub_epi32(exponents, _mm512_set1_epi32(1)), 23);
+  const __m512i bits =
+      _mm512_mask_sllv_epi32(normal, _mm512_cmplt_epi32_mask(exponents, _mm512_set1_epi32(2)),
+                             _mm512_set1_epi32(0x00200000), exponents);
+  _mm512_store_ps(chunk.scale[0], _mm512_castsi512_ps(bits));
 }
 
 }  // namespace hearth::kernels::simd

@@ -33,6 +33,8 @@ template <>
 inline constexpr int kBlockSize<BlockQ8_0> = 32;
 template <>
 inline constexpr int kBlockSize<BlockIQ4_NL> = 32;
+template <>
+inline constexpr int kBlockSize<BlockMXFP4> = 32;
 
 HEARTH_HOST_DEVICE void set_scales(Group32& out, float scale, float min) {
   out.scale[0] = out.scale[1] = scale;
@@ -77,6 +79,37 @@ HEARTH_HOST_DEVICE int iq4_value(int code) {
   constexpr int8_t kValues[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                   1,    13,   25,  38,  53,  69,  89,  113};
   return kValues[code];
+}
+
+/// Value of an MXFP4 code, doubled: a sign, two bits of exponent and one of mantissa.
+HEARTH_HOST_DEVICE int mxfp4_value(int code) {
+  constexpr int8_t kValues[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+  return kValues[code];
+}
+
+/// 2^(e - 128): the scale of an MXFP4 block whose values are doubled. The two smallest are
+/// subnormal.
+HEARTH_HOST_DEVICE float mxfp4_scale(uint8_t e) {
+  return float_from_bits(e < 2 ? 0x00200000U << e : static_cast<uint32_t>(e - 1) << 23);
+}
+
+/// Element i of group g of TQ1_0, 0 to 2.
+HEARTH_HOST_DEVICE int ternary_digit(const BlockTQ1_0& block, int g, int i) {
+  constexpr uint8_t kPowers[5] = {1, 3, 9, 27, 81};
+  const int at = 32 * g + i;
+  int byte;
+  int n;
+  if (at < 160) {
+    byte = block.qs[at % 32];
+    n = at / 32;
+  } else if (at < 240) {
+    byte = block.qs[32 + at % 16];
+    n = (at - 160) / 16;
+  } else {
+    byte = block.qh[at % 4];
+    n = (at - 240) / 4;
+  }
+  return (byte * kPowers[n] & 255) * 3 >> 8;
 }
 
 // unpack_group(block, g, out): the g-th 32 values of a block.
@@ -181,6 +214,23 @@ HEARTH_HOST_DEVICE void unpack_group(const BlockIQ4_XS& block, int g, Group32& o
   const uint8_t* qs = block.qs + 16 * g;
   for (int i = 0; i < 32; ++i) out.q[i] = static_cast<int8_t>(iq4_value(paired_nibble(qs, i)));
   set_scales(out, f16_to_f32(block.d) * static_cast<float>(unpack_scale_iq4xs(block, g)), 0.0F);
+}
+
+HEARTH_HOST_DEVICE void unpack_group(const BlockMXFP4& block, int /*g*/, Group32& out) {
+  for (int i = 0; i < 32; ++i)
+    out.q[i] = static_cast<int8_t>(mxfp4_value(paired_nibble(block.qs, i)));
+  set_scales(out, mxfp4_scale(block.d), 0.0F);
+}
+
+HEARTH_HOST_DEVICE void unpack_group(const BlockTQ1_0& block, int g, Group32& out) {
+  for (int i = 0; i < 32; ++i) out.q[i] = static_cast<int8_t>(ternary_digit(block, g, i) - 1);
+  set_scales(out, f16_to_f32(block.d), 0.0F);
+}
+
+HEARTH_HOST_DEVICE void unpack_group(const BlockTQ2_0& block, int g, Group32& out) {
+  const uint8_t* qs = block.qs + 32 * (g / 4);
+  for (int i = 0; i < 32; ++i) out.q[i] = static_cast<int8_t>(((qs[i] >> (2 * (g % 4))) & 3) - 1);
+  set_scales(out, f16_to_f32(block.d), 0.0F);
 }
 
 }  // namespace hearth::quant

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "kernels/quant/blocks.h"
 #include "kernels/quant/legacy_blocks.h"
+#include "kernels/quant/unpack_codebook.h"
 
 namespace hearth::quant {
 
@@ -35,6 +36,26 @@ auto visit_block_type(DType dtype, Visitor&& visitor) {
       return visitor.template operator()<BlockIQ4_NL>();
     case DType::kIQ4_XS:
       return visitor.template operator()<BlockIQ4_XS>();
+    case DType::kMXFP4:
+      return visitor.template operator()<BlockMXFP4>();
+    case DType::kTQ1_0:
+      return visitor.template operator()<BlockTQ1_0>();
+    case DType::kTQ2_0:
+      return visitor.template operator()<BlockTQ2_0>();
+    case DType::kIQ2_XXS:
+      return visitor.template operator()<BlockIQ2_XXS>();
+    case DType::kIQ2_XS:
+      return visitor.template operator()<BlockIQ2_XS>();
+    case DType::kIQ2_S:
+      return visitor.template operator()<BlockIQ2_S>();
+    case DType::kIQ3_XXS:
+      return visitor.template operator()<BlockIQ3_XXS>();
+    case DType::kIQ3_S:
+      return visitor.template operator()<BlockIQ3_S>();
+    case DType::kIQ1_S:
+      return visitor.template operator()<BlockIQ1_S>();
+    case DType::kIQ1_M:
+      return visitor.template operator()<BlockIQ1_M>();
     case DType::kQ4_0F32Pairs:
       return visitor.template operator()<BlockQ4_0F32Pairs>();
     case DType::kQ4_1F32Pairs:

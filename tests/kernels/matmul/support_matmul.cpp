@@ -23,8 +23,15 @@ float relative_size(DType dtype) {
       return 127.0F;
     case DType::kQ4_K:
     case DType::kQ2_K:
+    case DType::kIQ2_XXS:
+    case DType::kIQ2_XS:
+    case DType::kIQ2_S:
+    case DType::kIQ3_XXS:
+    case DType::kIQ3_S:
       return 500.0F;
     case DType::kQ3_K:
+    case DType::kIQ1_S:
+    case DType::kIQ1_M:
       return 100.0F;
     case DType::kQ5_K:
     case DType::kIQ4_XS:
@@ -38,6 +45,22 @@ float relative_size(DType dtype) {
 
 void set_scale(uint16_t& field, float value) { field = f32_to_f16(value); }
 void set_scale(uint8_t (&field)[4], float value) { std::memcpy(field, &value, sizeof(value)); }
+
+/// The power of two next below, as far as it has an exponent; half of it, as the values are
+/// doubled.
+void set_scale(uint8_t& field, float value) {
+  int exponent;
+  std::frexp(value, &exponent);
+  field = static_cast<uint8_t>(std::clamp(exponent + 127, 0, 255));
+}
+
+void set_block_scales(quant::BlockIQ1_M& block, float d, float /*min*/) {
+  const uint16_t bits = f32_to_f16(d);
+  for (int i = 0; i < 4; ++i) {
+    uint8_t& high = block.scales[2 * i + 1];
+    high = static_cast<uint8_t>((high & 15) | ((bits >> (4 * i) & 15) << 4));
+  }
+}
 
 void set_block_scales(auto& block, float d, float min) {
   set_scale(block.d, d);
