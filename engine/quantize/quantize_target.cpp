@@ -22,6 +22,10 @@ constexpr std::array kTargets = {
     QuantizeTarget{"Q5_1", DType::kQ5_1, Mix::kNone, 9},
     QuantizeTarget{"IQ4_NL", DType::kIQ4_NL, Mix::kNone, 25},
     QuantizeTarget{"IQ4_XS", DType::kIQ4_XS, Mix::kNone, 30},
+    QuantizeTarget{"MXFP4", DType::kMXFP4, Mix::kLayers, 38},
+    QuantizeTarget{"MXFP4_MOE", DType::kMXFP4, Mix::kExperts, 38},
+    QuantizeTarget{"TQ1_0", DType::kTQ1_0, Mix::kLayers, 36},
+    QuantizeTarget{"TQ2_0", DType::kTQ2_0, Mix::kLayers, 37},
     QuantizeTarget{"Q2_K", DType::kQ2_K, Mix::kNone, 10},
     QuantizeTarget{"Q3_K", DType::kQ3_K, Mix::kNone, 11},
     QuantizeTarget{"Q3_K_S", DType::kQ3_K, Mix::kSmall, 11},
@@ -153,6 +157,8 @@ DType wanted_type(const QuantizeTarget& target, const ModelShape& shape, std::st
   if (target.mix == Mix::kNone) return target.dtype;
   if (target.mix == Mix::kExperts)
     return name.find("_exps.") == std::string_view::npos ? DType::kQ8_0 : target.dtype;
+  if (target.mix == Mix::kLayers && !layer_of(name))
+    return target.dtype == DType::kMXFP4 ? DType::kQ8_0 : DType::kQ6_K;
   if (name == "output.weight" || (name == "token_embd.weight" && shape.tied_embeddings))
     return DType::kQ6_K;
   const auto layer = layer_of(name);
@@ -178,6 +184,9 @@ DType fitting_type(DType wanted, int64_t cols) {
     case DType::kQ3_K:
     case DType::kIQ4_XS:
       return DType::kIQ4_NL;
+    case DType::kTQ1_0:
+    case DType::kTQ2_0:
+      return DType::kQ4_0;
     case DType::kQ4_K:
       return DType::kQ5_0;
     case DType::kQ5_K:

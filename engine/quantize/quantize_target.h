@@ -19,6 +19,7 @@ enum class Mix : uint8_t {
   kMedium,  // also attn_v and ffn_down of about half the layers, or all of them
   kLarge,
   kExperts,  // the type is for the experts; all other matrices are Q8_0
+  kLayers,   // the type is for the layers; embeddings and output are Q8_0, of ternary types Q6_K
 };
 
 struct QuantizeTarget {

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstring>
 
 #include "kernels/quant/blocks.h"
+#include "kernels/quant/dequantize.h"
 #include "kernels/quant/half.h"
 #include "kernels/quant/quantize_weights.h"
+#include "kernels/quant/visit.h"
 
 namespace hearth {
 namespace {
@@ -151,6 +154,65 @@ void make(SplitMix64& random, double std_dev, quant::BlockIQ4_XS& block) {
   block.d = half(vary(random, std_dev / std::sqrt(mean_square(-31, 31) * kIq4Square)));
 }
 
+void make(SplitMix64& random, double std_dev, quant::BlockMXFP4& block) {
+  fill_random(random, block.qs);
+  // A power of two, the next one below or above the scale: as often as keeps the mean square.
+  constexpr double kSquare = 2.0 * (0 + 1 + 4 + 9 + 16 + 36 + 64 + 144) / 16;
+  const double scale = std_dev / std::sqrt(kSquare);
+  int exponent;
+  const double share = 2 * std::frexp(scale, &exponent);  // 1 to 2
+  const bool above = static_cast<double>(random.below(1 << 20)) * 0x1p-20 < (square(share) - 1) / 3;
+  block.d = static_cast<uint8_t>(std::clamp(exponent - 1 + (above ? 1 : 0) + 128, 0, 254));
+}
+
+// Types whose codes are digits or indices of a code book: all codes are valid.
+
+template <typename Block>
+concept AnyCodes = quant::HasCodeBook<Block> || std::same_as<Block, quant::BlockTQ1_0> ||
+    std::same_as<Block, quant::BlockTQ2_0>;
+
+void set_scale(auto& block, double d) { block.d = half(d); }
+/// Its half-bytes lie on top of four words of 16 bits.
+void set_scale(quant::BlockIQ1_M& block, double d) {
+  const uint16_t bits = half(d);
+  for (int i = 0; i < 4; ++i) {
+    uint8_t& top = block.scales[2 * i + 1];
+    top = static_cast<uint8_t>((top & 15) | (bits >> 4 * i & 15) << 4);
+  }
+}
+
+template <AnyCodes Block>
+void make_with_scale(SplitMix64& random, double d, Block& block) {
+  fill_random(random, {reinterpret_cast<uint8_t*>(&block), sizeof(block)});
+  if constexpr (std::same_as<Block, quant::BlockTQ2_0>)  // 3 is not among -1, 0 and 1
+    for (uint8_t& q : block.qs) q = static_cast<uint8_t>(q & ~((q & q >> 1 & 0x55) << 1));
+  set_scale(block, d);
+}
+
+/// Mean square of such values with a scale of 1, by making some.
+template <AnyCodes Block>
+double mean_square_of_codes() {
+  constexpr int kBlocks = 1024;
+  SplitMix64 random(1);
+  double sum = 0;
+  for (int i = 0; i < kBlocks; ++i) {
+    Block block;
+    make_with_scale(random, 1.0, block);
+    float values[256];
+    quant::dequantize_row(Block::kType, &block, values, 256);
+    for (const float x : values) sum += square(static_cast<double>(x));
+  }
+  return sum / (256.0 * kBlocks);
+}
+
+template <AnyCodes Block>
+void make(SplitMix64& random, double std_dev, Block& block) {
+  static const double one = 1 / std::sqrt(mean_square_of_codes<Block>());
+  // Not all code books are centred; signs of d are.
+  const double sign = random.next() % 2 == 0 ? 1 : -1;
+  make_with_scale(random, vary(random, sign * std_dev * one), block);
+}
+
 template <typename Block>
 void make_blocks(SplitMix64& random, double std_dev, std::span<std::byte> out) {
   for (size_t at = 0; at < out.size(); at += sizeof(Block)) {
@@ -192,24 +254,13 @@ uint64_t derive_seed(uint64_t seed, std::string_view name) {
 }
 
 void RandomWeights::generate(SplitMix64& random, std::span<std::byte> out) const {
-  switch (dtype_) {
-    case DType::kQ2_K:
-      return make_blocks<quant::BlockQ2_K>(random, std_dev_, out);
-    case DType::kQ3_K:
-      return make_blocks<quant::BlockQ3_K>(random, std_dev_, out);
-    case DType::kQ4_K:
-      return make_blocks<quant::BlockQ4_K>(random, std_dev_, out);
-    case DType::kQ5_K:
-      return make_blocks<quant::BlockQ5_K>(random, std_dev_, out);
-    case DType::kQ6_K:
-      return make_blocks<quant::BlockQ6_K>(random, std_dev_, out);
-    case DType::kIQ4_NL:
-      return make_blocks<quant::BlockIQ4_NL>(random, std_dev_, out);
-    case DType::kIQ4_XS:
-      return make_blocks<quant::BlockIQ4_XS>(random, std_dev_, out);
-    default:
-      return make_quantized(random, std_dev_, dtype_, out);
-  }
+  if (dtype_info(dtype_).block_size == 1) return make_quantized(random, std_dev_, dtype_, out);
+  quant::visit_block_type(dtype_, [&]<typename Block>() {
+    if constexpr (requires(Block & block) { make(random, std_dev_, block); })
+      make_blocks<Block>(random, std_dev_, out);
+    else
+      make_quantized(random, std_dev_, dtype_, out);
+  });
 }
 
 void RandomWeights::copy_runs(SplitMix64& random, std::span<std::byte> row) const {

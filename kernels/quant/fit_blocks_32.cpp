@@ -68,4 +68,28 @@ void fit_block(const float* x, BlockIQ4_NL& block) {
   store_codes(codes, block.qs, nullptr);
 }
 
+void fit_block(const float* x, BlockMXFP4& block) {
+  const auto values = weigh<32>(x);
+  float largest = 0.0F;
+  for (int i = 0; i < 32; ++i) largest = std::max(largest, std::fabs(x[i]));
+  int exponent;  // the least at which no value is beyond the largest code
+  std::frexp(largest / mxfp4_table().high, &exponent);
+  // Below, the inverse of the scale is not finite; above, the largest value is not.
+  constexpr int kLeast = 2;
+  constexpr int kMost = 252;
+  block.d = static_cast<uint8_t>(std::clamp(exponent + 128, kLeast, kMost));
+  float least = error_of(values, mxfp4_table(), {mxfp4_scale(block.d), 0.0F});
+  // Smaller scales cut off the largest values and are finer for all others.
+  for (int e = block.d - 1; e >= std::max(kLeast, exponent + 126); --e) {
+    const float error =
+        error_of(values, mxfp4_table(), {mxfp4_scale(static_cast<uint8_t>(e)), 0.0F});
+    if (!(error < least)) continue;
+    least = error;
+    block.d = static_cast<uint8_t>(e);
+  }
+  int codes[32];
+  codes_of(values, mxfp4_table(), {mxfp4_scale(block.d), 0.0F}, codes);
+  store_codes(codes, block.qs, nullptr);
+}
+
 }  // namespace hearth::quant

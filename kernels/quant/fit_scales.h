@@ -77,6 +77,11 @@ inline const Table& iq4_table() {
   return table;
 }
 
+inline const Table& mxfp4_table() {
+  static const Table table([](int code) { return mxfp4_value(code); });
+  return table;
+}
+
 /// Values and how much the squared error of each counts.
 template <int N>
 struct Weighted {

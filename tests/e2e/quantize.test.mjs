@@ -22,6 +22,9 @@ test("wrong usage ends with 2, what cannot be read with 1, and the input stays",
   const unknown = run(["quantize", builtinModel, at("x.gguf"), "q9"]);
   assert.equal(unknown.status, 2);
   assert.match(unknown.stderr, /TYPE: 'q9', expected .*Q4_K_M/);
+  const codeBook = run(["quantize", builtinModel, at("x.gguf"), "iq2_xs"]);
+  assert.equal(codeBook.status, 2);
+  assert.match(codeBook.stderr, /TYPE: 'iq2_xs', expected .*MXFP4.*TQ1_0/);
   const same = run(["quantize", builtinModel, builtinModel, "q4_0"]);
   assert.equal(same.status, 2);
   assert.match(same.stderr, /a file of the model that is read/);

@@ -6,7 +6,8 @@ import { test } from "node:test";
 import { hasVectors, run, vectors } from "./support/hearth.mjs";
 
 const skip = !hasVectors && "no ../shared/vectors";
-const types = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS"];
+const types = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS",
+  "MXFP4", "TQ1_0", "TQ2_0", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ1_S", "IQ1_M"];
 
 /** Reference models of these types. */
 function referenceModels() {
@@ -25,7 +26,7 @@ for (const isa of ["ref", "auto"]) {
   for (const kv of ["f16", "f32"]) {
     test(`reference models, kernels ${isa}, KV cache ${kv}`, { skip }, (t) => {
       const models = referenceModels();
-      assert.ok(models.length >= 44, `found ${models.length} models`);
+      assert.ok(models.length >= 49, `found ${models.length} models`);
       const done = run(["verify", "--isa", isa, "--kv-type", kv, ...models.flatMap((path) => ["-m", path])]);
       for (const line of done.stdout.trim().split("\n")) t.diagnostic(line);
       assert.equal(done.status, 0, done.stderr);

@@ -97,7 +97,8 @@ void compare_crowds(const ModelKind& model, const std::vector<int32_t>& chunks) 
 }  // namespace
 
 TEST_CASE("same request, same bits: batch, chunks, threads, cache, weights of every kind") {
-  for (const char* type : {"f32", "f16", "q8_0", "q4_0", "q4_k_m", "q6_k", "iq4_nl"})
+  for (const char* type :
+       {"f32", "f16", "q8_0", "q4_0", "q4_k_m", "q6_k", "iq4_nl", "mxfp4", "iq3_s"})
     compare_crowds({"llama", type}, {1, 7, 64, 512});
 }
 

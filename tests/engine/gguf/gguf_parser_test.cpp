@@ -124,7 +124,7 @@ TEST_CASE("types that Hearth does not read are unsupported, by name") {
         RawFile{{}, {tensor("t", {256}, type, 0)}, std::string(4096, 'x'), {}, {}}.bytes(),
         ErrorCode::kUnsupported);
   };
-  CHECK(type_error(39) == "'m.gguf': tensor 't': type: 39 (mxfp4), expected one that Hearth reads");
+  CHECK(type_error(40) == "'m.gguf': tensor 't': type: 40 (nvfp4), expected one that Hearth reads");
   CHECK(type_error(4).find("(q4_2, withdrawn)") != std::string::npos);
   CHECK(type_error(12345).find("12345 (unknown)") != std::string::npos);
 }

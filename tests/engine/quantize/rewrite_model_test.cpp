@@ -124,6 +124,16 @@ TEST_CASE("quantize: a mix gives the output and sensitive layers more bits") {
   CHECK(wanted_type(target, shape, "blk.0.attn_q.weight") == DType::kQ4_K);
   const QuantizeTarget& plain = *find_quantize_target("Q4_K").value();
   CHECK(wanted_type(plain, shape, "output.weight") == DType::kQ4_K);
+  const QuantizeTarget& experts = *find_quantize_target("mxfp4_moe").value();
+  CHECK(wanted_type(experts, shape, "blk.6.ffn_down_exps.weight") == DType::kMXFP4);
+  CHECK(wanted_type(experts, shape, "blk.6.attn_q.weight") == DType::kQ8_0);
+  CHECK(wanted_type(*find_quantize_target("mxfp4").value(), shape, "output.weight") ==
+        DType::kQ8_0);
+  const QuantizeTarget& ternary = *find_quantize_target("tq1_0").value();
+  CHECK(wanted_type(ternary, shape, "blk.6.attn_q.weight") == DType::kTQ1_0);
+  CHECK(wanted_type(ternary, shape, "token_embd.weight") == DType::kQ6_K);
+  CHECK(wanted_type(ternary, shape, "output.weight") == DType::kQ6_K);
+  CHECK(fitting_type(DType::kTQ1_0, 96) == DType::kQ4_0);
 }
 
 TEST_CASE("quantize: an unknown type is refused with the list of types") {

@@ -30,7 +30,9 @@ std::vector<float> values_of(const Block& block) {
 
 TEST_CASE_TEMPLATE("block structs have the sizes of the type table", Block, BlockQ4_0, BlockQ4_1,
                    BlockQ5_0, BlockQ5_1, BlockQ8_0, BlockQ2_K, BlockQ3_K, BlockQ4_K, BlockQ5_K,
-                   BlockQ6_K, BlockIQ4_NL, BlockIQ4_XS) {
+                   BlockQ6_K, BlockIQ4_NL, BlockIQ4_XS, BlockMXFP4, BlockTQ1_0, BlockTQ2_0,
+                   BlockIQ2_XXS, BlockIQ2_XS, BlockIQ2_S, BlockIQ3_XXS, BlockIQ3_S, BlockIQ1_S,
+                   BlockIQ1_M) {
   CHECK(sizeof(Block) == dtype_info(Block::kType).block_bytes);
 }
 

@@ -12,6 +12,7 @@
 #include "kernels/quant/legacy_blocks.h"
 #include "kernels/quant/legacy_rows.h"
 #include "kernels/quant/quantize_weights.h"
+#include "kernels/quant/unpack.h"
 
 namespace hearth::quant {
 namespace {
@@ -63,7 +64,8 @@ TEST_CASE("fit_row: normal values within the error of the type, at any size of t
         Bound{DType::kQ4_1, 0.076}, Bound{DType::kQ4_K, 0.078}, Bound{DType::kIQ4_NL, 0.079},
         Bound{DType::kIQ4_XS, 0.081}, Bound{DType::kQ5_0, 0.046}, Bound{DType::kQ5_1, 0.038},
         Bound{DType::kQ5_K, 0.040}, Bound{DType::kQ6_K, 0.020}, Bound{DType::kQ8_0, 0.006},
-        Bound{DType::kF16, 0.0004}}) {
+        Bound{DType::kF16, 0.0004}, Bound{DType::kMXFP4, 0.12}, Bound{DType::kTQ1_0, 0.46},
+        Bound{DType::kTQ2_0, 0.46}}) {
     for (const float scale : {0.02F, 1.0F, 30.0F}) {
       CAPTURE(dtype_info(dtype).name);
       CAPTURE(scale);
@@ -89,7 +91,8 @@ TEST_CASE("fit_row: zeros, constants, outliers and vanishing values stay finite 
   outlier[77] = -4.0F;
   for (const DType dtype :
        {DType::kQ2_K, DType::kQ3_K, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, DType::kIQ4_XS,
-        DType::kIQ4_NL, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1}) {
+        DType::kIQ4_NL, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kMXFP4,
+        DType::kTQ1_0, DType::kTQ2_0}) {
     CAPTURE(dtype_info(dtype).name);
     for (const float x : fit_and_read(dtype, std::vector<float>(256, 0.0F))) CHECK(x == 0.0F);
     for (const float value : {0.5F, -0.5F, 1e-30F, -1e-41F, 3e38F, -3e38F})
@@ -109,11 +112,22 @@ TEST_CASE("fit_row: values that the type holds exactly come back exactly") {
   CHECK(fit_and_read(DType::kQ4_0, row) == row);
   CHECK(fit_and_read(DType::kQ4_1, row) == row);
   CHECK(fit_and_read(DType::kQ5_0, row) == row);
+  for (size_t i = 0; i < row.size(); ++i)
+    row[i] = std::ldexp(static_cast<float>(mxfp4_value(static_cast<int>(i % 16))), -9);
+  CHECK(fit_and_read(DType::kMXFP4, row) == row);
+  // A scale and three levels are all that some models are trained with.
+  for (size_t i = 0; i < row.size(); ++i)
+    row[i] = 0.01239776611328125F * (static_cast<float>(i * i % 7 % 3) - 1.0F);
+  CHECK(fit_and_read(DType::kTQ1_0, row) == row);
+  CHECK(fit_and_read(DType::kTQ2_0, row) == row);
 }
 
-TEST_CASE("can_fit: block types of GGUF, not the layouts of early 2023") {
+TEST_CASE("can_fit: block types of GGUF, not those with code books or of early 2023") {
   CHECK(can_fit(DType::kQ4_K));
   CHECK(can_fit(DType::kBF16));
+  CHECK(can_fit(DType::kMXFP4));
+  CHECK(can_fit(DType::kTQ1_0));
+  CHECK_FALSE(can_fit(DType::kIQ2_XS));
   CHECK_FALSE(can_fit(DType::kQ4_0F32Pairs));
 }
 
