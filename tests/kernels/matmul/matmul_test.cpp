@@ -215,6 +215,24 @@ TEST_CASE("bias and residual are added after the dot product, and strides are ke
   }
 }
 
+TEST_CASE("MXFP4: every exponent, down to subnormal scales, gives the product") {
+  for (const test::Variant& variant : test::variants()) {
+    Weights w(DType::kMXFP4, 241, 96, 0x29);  // codes 9 and 2: -0.5 and 1
+    for (size_t block = 0; block < w.bytes.size() / 17; ++block)
+      w.bytes[block * 17] = static_cast<uint8_t>(block / 3);
+    for (const int64_t rows : {1, 3}) {
+      const Input x(rows, 96, 1.0F);
+      const std::vector<float> expected = multiply(matmul_ref, w, x, rows);
+      const std::vector<float> actual = multiply(variant.fn, w, x, rows);
+      for (size_t i = 0; i < actual.size(); ++i) {
+        INFO(std::string(variant.name), " rows ", rows, " element ", i);
+        REQUIRE(expected[i] != 0.0F);
+        CHECK(std::fabs(actual[i] - expected[i]) <= 1e-6F * std::fabs(expected[i]));
+      }
+    }
+  }
+}
+
 TEST_CASE("extreme weights and inputs") {
   for (const test::Variant& variant : test::variants()) {
     for (const DType dtype : test::kAllTypes) {
