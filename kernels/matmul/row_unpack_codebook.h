@@ -107,12 +107,16 @@ HEARTH_HOST_DEVICE void unpack_bytes(const BlockTQ2_0& block, uint8_t* q) {
 
 template <HasCodeBook Block>
 HEARTH_HOST_DEVICE void store_scales(const Block& block, float* first, float* second) {
-  const float base = base_scale(block);
-  for (int g = 0; g < 8; ++g) {
-    first[g] = base * static_cast<float>(level(block, g, 0));
-    if constexpr (kForm<Block>.halves == 2)
-      second[g] = base * static_cast<float>(level(block, g, 1));
-  }
+  const __m256 base = _mm256_set1_ps(base_scale(block));
+  const auto store = [&](int half, float* out) HEARTH_INLINE_LAMBDA {
+    const auto of = [&](int g)
+                        HEARTH_INLINE_LAMBDA { return static_cast<int>(level(block, g, half)); };
+    const __m256i levels =
+        _mm256_setr_epi32(of(0), of(1), of(2), of(3), of(4), of(5), of(6), of(7));
+    _mm256_storeu_ps(out, _mm256_mul_ps(base, _mm256_cvtepi32_ps(levels)));
+  };
+  store(0, first);
+  if constexpr (kForm<Block>.halves == 2) store(1, second);
 }
 template <IsTernary Block>
 HEARTH_HOST_DEVICE void store_scales(const Block& block, float* first, float* /*second*/) {
