@@ -32,7 +32,7 @@ inline constexpr int32_t kPromptLogprobRows = 8;
 
 struct EngineOptions {
   std::filesystem::path model;
-  std::string isa = "auto";    // kernel table: auto, ref, avx2, avx512
+  std::string isa = "auto";    // kernel table: auto, ref, avx2, avx512, neon
   int32_t threads = 0;         // 0: one per CPU that this process may use
   int32_t context_tokens = 0;  // per sequence; 0: the model's own, as far as memory allows
   int32_t parallel = 0;        // most sequences in a step; 0: kDefaultParallel

@@ -9,6 +9,7 @@ namespace hearth::kernels {
 void activate_ref(const ExecContext& context, const ActivateArgs& args);
 void activate_avx2(const ExecContext& context, const ActivateArgs& args);
 void activate_avx512(const ExecContext& context, const ActivateArgs& args);
+void activate_neon(const ExecContext& context, const ActivateArgs& args);
 
 /// An e^x costs about as much as this many simple element operations.
 inline constexpr int64_t kActivationWork = 8;

@@ -21,5 +21,6 @@ void attention_ref(const ExecContext& context, const AttentionArgs& args);
 /// the reference.
 void attention_avx2(const ExecContext& context, const AttentionArgs& args);
 void attention_avx512(const ExecContext& context, const AttentionArgs& args);
+void attention_neon(const ExecContext& context, const AttentionArgs& args);
 
 }  // namespace hearth::kernels

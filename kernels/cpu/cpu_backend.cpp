@@ -3,6 +3,7 @@
 #include <array>
 #include <string>
 
+#include "base/log.h"
 #include "kernels/activation/activate.h"
 #include "kernels/activation/residual.h"
 #include "kernels/attention/attention.h"
@@ -75,6 +76,22 @@ constexpr KernelTable avx512_table() {
   table.combine = combine_avx512;
   return table;
 }
+#elif defined(__aarch64__)
+constexpr KernelTable neon_table() {
+  KernelTable table = ref_table();
+  table.name = "neon";
+  table.rms_norm = rms_norm_neon;
+  table.layer_norm = layer_norm_neon;
+  table.quantize = quantize_neon;
+  table.rope = rope_neon;
+  table.kv_store = kv_store_neon;
+  table.attention = attention_neon;
+  table.activate = activate_neon;
+  table.scale = scale_neon;
+  table.add = add_neon;
+  table.combine = combine_neon;
+  return table;
+}
 #endif
 
 bool always() { return true; }
@@ -89,6 +106,8 @@ constexpr std::array kChoices = {
 #if defined(__x86_64__)
     Choice{avx512_table(), cpu_has_avx512},
     Choice{avx2_table(), cpu_has_avx2},
+#elif defined(__aarch64__)
+    Choice{neon_table(), cpu_has_neon},
 #endif
     Choice{ref_table(), always},
 };
@@ -102,12 +121,24 @@ std::string choices_here() {
 
 }  // namespace
 
+std::vector<CpuKernels> cpu_kernels() {
+  std::vector<CpuKernels> list;
+  for (const Choice& choice : kChoices) list.push_back({&choice.table, choice.runs_here()});
+  return list;
+}
+
 Result<const KernelTable*> select_cpu_kernels(std::string_view isa) {
   const bool any = isa.empty() || isa == "auto";
   bool known = false;
   for (const Choice& choice : kChoices) {
     if (!any && choice.table.name != isa) continue;
-    if (choice.runs_here()) return &choice.table;
+    if (choice.runs_here()) {
+      if (any && choice.table.name == "ref")
+        spdlog::warn(
+            "this CPU has none of the instruction sets that Hearth has kernels for "
+            "(AVX2, AVX-512, NEON with dot products): the portable ones are slow");
+      return &choice.table;
+    }
     known = true;
   }
   const char* reason = known ? "this CPU cannot run it" : "there is no such instruction set";

@@ -1,6 +1,25 @@
 #include "kernels/cpu/cpu_features.h"
 
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 namespace hearth::kernels {
+
+#if defined(__aarch64__)
+
+// The atomics of ARMv8.1 come with every such CPU, but a system may hide them.
+bool cpu_has_neon() {
+  constexpr unsigned long kNeeded = HWCAP_ASIMDDP | HWCAP_ATOMICS;
+  return (getauxval(AT_HWCAP) & kNeeded) == kNeeded;
+}
+
+#else
+
+bool cpu_has_neon() { return false; }
+
+#endif
 
 #if defined(__x86_64__)
 

@@ -10,6 +10,7 @@ namespace hearth::kernels {
 void kv_store_ref(const ExecContext& context, const KvStoreArgs& args);
 /// Converts f16 with F16C; serves AVX-512 too, the op is bound by its stores.
 void kv_store_avx2(const ExecContext& context, const KvStoreArgs& args);
+void kv_store_neon(const ExecContext& context, const KvStoreArgs& args);
 
 /// Converts `n` f32 values to the cache's type.
 using KvConvert = void (*)(DType dtype, const float* src, void* dst, int64_t n);

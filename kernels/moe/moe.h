@@ -23,9 +23,12 @@ void expert_matmul_avx2(const ExecContext& context, const ActivationView& x,
                         const ExpertMatmulArgs& args);
 void expert_matmul_avx512(const ExecContext& context, const ActivationView& x,
                           const ExpertMatmulArgs& args);
+void expert_matmul_neon(const ExecContext& context, const ActivationView& x,
+                        const ExpertMatmulArgs& args);
 
 void combine_ref(const ExecContext& context, const CombineArgs& args);
 void combine_avx2(const ExecContext& context, const CombineArgs& args);
 void combine_avx512(const ExecContext& context, const CombineArgs& args);
+void combine_neon(const ExecContext& context, const CombineArgs& args);
 
 }  // namespace hearth::kernels

@@ -10,5 +10,6 @@ namespace hearth::kernels {
 void layer_norm_ref(const ExecContext& context, const LayerNormArgs& args);
 void layer_norm_avx2(const ExecContext& context, const LayerNormArgs& args);
 void layer_norm_avx512(const ExecContext& context, const LayerNormArgs& args);
+void layer_norm_neon(const ExecContext& context, const LayerNormArgs& args);
 
 }  // namespace hearth::kernels

@@ -9,5 +9,6 @@ namespace hearth::kernels {
 void rms_norm_ref(const ExecContext& context, const RmsNormArgs& args);
 void rms_norm_avx2(const ExecContext& context, const RmsNormArgs& args);
 void rms_norm_avx512(const ExecContext& context, const RmsNormArgs& args);
+void rms_norm_neon(const ExecContext& context, const RmsNormArgs& args);
 
 }  // namespace hearth::kernels

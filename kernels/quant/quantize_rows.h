@@ -27,5 +27,7 @@ void quantize_ref(const ExecContext& context, const QuantizeArgs& args);
 void quantize_avx2(const ExecContext& context, const QuantizeArgs& args);
 /// Needs AVX-512 F, BW, VL and DQ.
 void quantize_avx512(const ExecContext& context, const QuantizeArgs& args);
+/// For AArch64.
+void quantize_neon(const ExecContext& context, const QuantizeArgs& args);
 
 }  // namespace hearth::kernels

@@ -14,5 +14,6 @@ void rope_table_ref(const ExecContext& context, const RopeTableArgs& args);
 void rope_ref(const ExecContext& context, const RopeArgs& args);
 void rope_avx2(const ExecContext& context, const RopeArgs& args);
 void rope_avx512(const ExecContext& context, const RopeArgs& args);
+void rope_neon(const ExecContext& context, const RopeArgs& args);
 
 }  // namespace hearth::kernels

@@ -8,7 +8,8 @@ namespace hearth {
 void add_engine_flags(CLI::App& app, EngineOptions& options) {
   app.add_option("-t,--threads", options.threads, "threads; 0: one per CPU")
       ->check(CLI::Range(0, 1024));
-  app.add_option("--isa", options.isa, "kernels: auto, ref, avx2 or avx512")->capture_default_str();
+  app.add_option("--isa", options.isa, "kernels: auto, ref, avx2, avx512 or neon")
+      ->capture_default_str();
   const std::map<std::string, DType> kv_types = {
       {"f16", DType::kF16}, {"q8_0", DType::kQ8_0}, {"f32", DType::kF32}};
   app.add_option("--kv-type", options.kv_type, "KV cache: f16, q8_0 or f32")

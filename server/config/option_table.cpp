@@ -62,7 +62,7 @@ constexpr OptionRow kTable[] = {
      "Type of the KV cache. q8_0 takes half of the memory."},
     {"--gpu-layers", "-ngl", "--n-gpu-layers", "HEARTH_GPU_LAYERS", "engine", "gpu_layers", &O::gpu_layers, "N|auto|all", "auto", 0, 10'000, false,
      "Layers on the GPU. auto: as many as fit, none without a GPU."},
-    {"--isa", "", "", "HEARTH_ISA", "engine", "isa", &O::isa, "auto|ref|avx2|avx512", "auto", 0, 0, false,
+    {"--isa", "", "", "HEARTH_ISA", "engine", "isa", &O::isa, "auto|ref|avx2|avx512|neon", "auto", 0, 0, false,
      "Forces the instruction set of the CPU kernels."},
     {"--step-tokens", "", "", "HEARTH_STEP_TOKENS", "engine", "step_tokens", &O::step_tokens, "N", "512", 1, 65'536, false,
      "Most tokens of one step, all requests together."},

@@ -55,7 +55,7 @@ struct ServeOptions {
   int32_t parallel = 0;        // sequences that run at once in a worker
   KvType kv_type = KvType::kF16;
   GpuLayers gpu_layers;
-  std::string isa;  // auto, ref, avx2, avx512
+  std::string isa;  // auto, ref, avx2, avx512, neon
   int32_t step_tokens = 0;
   int32_t prefill_chunk = 0;
   int32_t memory_limit_mb = 0;   // 0: what the machine and the cgroup have

@@ -184,8 +184,6 @@ void bench(const Case& c, const KernelTable& table, ThreadPool& pool) {
 int main(int argc, char** argv) {
   ThreadPool pool(argc > 1 ? std::max(1, std::atoi(argv[1])) : 1);
   for (const Case& c : kCases)
-    for (const char* isa : {"avx512", "avx2"}) {
-      const auto table = select_cpu_kernels(isa);
-      if (table) bench(c, **table, pool);
-    }
+    for (const auto& [table, runs_here] : cpu_kernels())
+      if (runs_here && table->attention != attention_ref) bench(c, *table, pool);
 }

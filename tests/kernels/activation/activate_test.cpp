@@ -9,7 +9,7 @@ using namespace hearth::kernels::testing;
 
 namespace {
 
-const auto kVariants = [] { return variants(activate_ref, activate_avx2, activate_avx512); };
+const auto kVariants = [] { return variants(&KernelTable::activate); };
 
 constexpr Activation kAll[] = {Activation::kSilu, Activation::kGelu, Activation::kGeluTanh,
                                Activation::kClampedSwiglu, Activation::kReluSquared};

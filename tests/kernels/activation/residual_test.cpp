@@ -7,8 +7,8 @@ using namespace hearth::kernels::testing;
 
 namespace {
 
-const auto kScales = [] { return variants(scale_ref, scale_avx2, scale_avx512); };
-const auto kAdds = [] { return variants(add_ref, add_avx2, add_avx512); };
+const auto kScales = [] { return variants(&KernelTable::scale); };
+const auto kAdds = [] { return variants(&KernelTable::add); };
 
 void check_scale(const std::vector<float>& x, float scale, float softcap) {
   const auto count = static_cast<int64_t>(x.size());

@@ -9,7 +9,7 @@ using namespace hearth::kernels::testing;
 
 namespace {
 
-const auto kVariants = [] { return variants(attention_ref, attention_avx2, attention_avx512); };
+const auto kVariants = [] { return variants(&KernelTable::attention); };
 
 std::string describe(const AttentionShape& shape) {
   return std::string(dtype_info(shape.dtype).name) + ", head_dim " +

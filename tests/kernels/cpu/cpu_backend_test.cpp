@@ -1,5 +1,7 @@
 #include "kernels/cpu/cpu_backend.h"
 
+#include <algorithm>
+
 #include "kernels/activation/activate.h"
 #include "kernels/activation/residual.h"
 #include "kernels/attention/attention.h"
@@ -40,8 +42,10 @@ TEST_CASE("select_cpu_kernels: ref is the references and nothing else") {
 }
 
 TEST_CASE("select_cpu_kernels: a named instruction set is what runs, or is refused") {
-  for (const auto& [name, here] :
-       {std::pair{"avx2", cpu_has_avx2()}, {"avx512", cpu_has_avx512()}}) {
+  for (const auto& [name, here] : {std::pair{"avx2", cpu_has_avx2()},
+                                   {"avx512", cpu_has_avx512()},
+                                   {"neon", cpu_has_neon()}}) {
+    CAPTURE(name);
     const auto table = select_cpu_kernels(name);
     REQUIRE(table.has_value() == here);
     if (here) {
@@ -57,13 +61,20 @@ TEST_CASE("select_cpu_kernels: a named instruction set is what runs, or is refus
       CHECK(((*table)->expert_matmul != expert_matmul_ref));
       CHECK(((*table)->combine != combine_ref));
     } else {
-      CHECK(table.error().message.find("this CPU cannot run it") != std::string::npos);
+      const bool of_this_build = std::ranges::any_of(
+          cpu_kernels(), [&](const CpuKernels& kernels) { return kernels.table->name == name; });
+      const char* reason =
+          of_this_build ? "this CPU cannot run it" : "there is no such instruction";
+      CHECK(table.error().message.find(reason) != std::string::npos);
     }
   }
 }
 
 TEST_CASE("select_cpu_kernels: auto is the best there is, with every entry set") {
-  const std::string_view best = cpu_has_avx512() ? "avx512" : cpu_has_avx2() ? "avx2" : "ref";
+  const std::string_view best = cpu_has_avx512() ? "avx512"
+                                : cpu_has_avx2() ? "avx2"
+                                : cpu_has_neon() ? "neon"
+                                                 : "ref";
   for (const char* name : {"", "auto"}) {
     const auto table = select_cpu_kernels(name);
     REQUIRE(table.has_value());

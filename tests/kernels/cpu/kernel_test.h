@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -11,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/kernel_table.h"
@@ -23,16 +25,28 @@ struct Variant {
   void (*run)(const ExecContext&, const Args&);
 };
 
-/// The reference and the variants that this CPU runs; says which ones it does not.
+/// The tables that this CPU runs, the reference first; says which ones it does not.
+inline std::vector<const KernelTable*> tables_here() {
+  std::vector<const KernelTable*> list;
+  for (const CpuKernels& kernels : cpu_kernels()) {
+    if (kernels.runs_here)
+      list.insert(list.begin(), kernels.table);
+    else
+      MESSAGE("this CPU cannot run ", std::string(kernels.table->name), ": it is not tested");
+  }
+  return list;
+}
+
+/// An op of every table that this CPU runs, the reference first, each function once.
 template <typename Args>
-std::vector<Variant<Args>> variants(void (*ref)(const ExecContext&, const Args&),
-                                    void (*avx2)(const ExecContext&, const Args&),
-                                    void (*avx512)(const ExecContext&, const Args&)) {
-  std::vector<Variant<Args>> list{{"ref", ref}};
-  if (avx2 != nullptr && cpu_has_avx2()) list.push_back({"avx2", avx2});
-  if (avx512 != nullptr && cpu_has_avx512()) list.push_back({"avx512", avx512});
-  if (!cpu_has_avx2()) MESSAGE("this CPU has no AVX2: its variant is not tested");
-  if (!cpu_has_avx512()) MESSAGE("this CPU has no AVX-512: its variant is not tested");
+std::vector<Variant<Args>> variants(void (*KernelTable::*op)(const ExecContext&, const Args&)) {
+  std::vector<Variant<Args>> list;
+  for (const KernelTable* table : tables_here()) {
+    const auto run = table->*op;
+    const bool known = std::any_of(list.begin(), list.end(),
+                                   [&](const Variant<Args>& other) { return other.run == run; });
+    if (!known) list.push_back({std::string(table->name), run});
+  }
   return list;
 }
 

@@ -11,7 +11,7 @@ using namespace hearth::kernels::testing;
 
 namespace {
 
-const auto kVariants = [] { return variants(kv_store_ref, kv_store_avx2, kv_store_avx2); };
+const auto kVariants = [] { return variants(&KernelTable::kv_store); };
 constexpr uint8_t kPoison = 0xA5;
 
 // Two sequences, pages shuffled, in the middle of a page and over its border.

@@ -1,11 +1,10 @@
 #include "tests/kernels/matmul/support_matmul.h"
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
+#include "kernels/cpu/cpu_backend.h"
 #include "kernels/quant/half.h"
 #include "kernels/quant/quantize_rows.h"
 #include "kernels/quant/unpack.h"
@@ -74,22 +73,9 @@ float normal(std::mt19937& rng) { return std::normal_distribution<float>(0.0F, 1
 
 std::vector<Variant> variants() {
   std::vector<Variant> found;
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    found.push_back({"avx2", matmul_avx2, quantize_avx2});
-  } else {
-    MESSAGE("this CPU cannot run the avx2 kernels: skipped");
-  }
-  if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi") &&
-      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl")) {
-    found.push_back({"avx512", matmul_avx512, quantize_avx512});
-  } else {
-    MESSAGE("this CPU cannot run the avx512 kernels: skipped");
-  }
-#else
-  MESSAGE("no SIMD kernels for this architecture: skipped");
-#endif
+  for (const auto& [table, runs_here] : cpu_kernels())
+    if (runs_here && table->matmul != matmul_ref)
+      found.push_back({table->name, table->matmul, table->quantize});
   return found;
 }
 

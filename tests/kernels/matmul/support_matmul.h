@@ -18,7 +18,7 @@ struct Variant {
   QuantizeFn quantize;
 };
 
-/// The SIMD variants that this CPU runs; says which ones it cannot.
+/// The SIMD variants that this CPU runs, best first.
 std::vector<Variant> variants();
 
 inline constexpr DType kAllTypes[] = {

@@ -87,9 +87,9 @@ struct ExpertVariant {
 };
 
 std::vector<ExpertVariant> expert_variants() {
-  std::vector<ExpertVariant> list{{"ref", expert_matmul_ref, matmul_ref}};
-  if (cpu_has_avx2()) list.push_back({"avx2", expert_matmul_avx2, matmul_avx2});
-  if (cpu_has_avx512()) list.push_back({"avx512", expert_matmul_avx512, matmul_avx512});
+  std::vector<ExpertVariant> list;
+  for (const KernelTable* table : tables_here())
+    list.push_back({std::string(table->name), table->expert_matmul, table->matmul});
   return list;
 }
 
@@ -236,7 +236,7 @@ TEST_CASE("combine: ranks in order, times weights, added to what was there") {
         for (size_t i = 0; i < slot.size(); ++i)
           slot[i] = static_cast<int32_t>(i * 10 % slot.size());
         std::vector<float> expected;
-        for (const auto& variant : variants(combine_ref, combine_avx2, combine_avx512)) {
+        for (const auto& variant : variants(&KernelTable::combine)) {
           CombineArgs args{.x = x.data(),
                            .slot = slot.data(),
                            .weight = weighted ? weight.data() : nullptr,

@@ -7,7 +7,7 @@ using namespace hearth::kernels::testing;
 
 namespace {
 
-const auto kVariants = [] { return variants(layer_norm_ref, layer_norm_avx2, layer_norm_avx512); };
+const auto kVariants = [] { return variants(&KernelTable::layer_norm); };
 
 LayerNormArgs make_args(const float* x, const float* weight, const float* bias, int64_t rows,
                         int64_t cols, float* out, int64_t out_stride) {

@@ -7,10 +7,10 @@
 #include <cstring>
 #include <limits>
 #include <random>
-#include <string_view>
 #include <vector>
 
 #include "kernels/cpu/thread_pool.h"
+#include "tests/kernels/cpu/kernel_test.h"
 
 namespace hearth::kernels {
 namespace {
@@ -41,27 +41,8 @@ Rows quantize(QuantizeFn fn, const std::vector<float>& x, int64_t cols,
   return rows;
 }
 
-struct Variant {
-  std::string_view name;
-  QuantizeFn fn;
-};
-
-std::vector<Variant> variants() {
-  std::vector<Variant> found;
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2")) {
-    found.push_back({"avx2", quantize_avx2});
-  } else {
-    MESSAGE("this CPU cannot run the avx2 kernels: skipped");
-  }
-  if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl")) {
-    found.push_back({"avx512", quantize_avx512});
-  } else {
-    MESSAGE("this CPU cannot run the avx512 kernels: skipped");
-  }
-#endif
-  return found;
+std::vector<testing::Variant<QuantizeArgs>> variants() {
+  return testing::variants(&KernelTable::quantize);
 }
 
 TEST_CASE("a block that lies on a grid keeps its values; sums of halves") {
@@ -108,16 +89,16 @@ TEST_CASE("the grid that is chosen beats max|x| / 127 by a sixth of the squared 
 TEST_CASE("variants give the reference's bits") {
   std::mt19937 rng(2);
   std::normal_distribution<float> normal(0.0F, 1.0F);
-  for (const Variant& variant : variants()) {
+  for (const auto& variant : variants()) {
     for (const float scale : {1.0F, 1e-30F, 1e30F, 1e-38F, 3e-41F}) {
       std::vector<float> x(32 * 21 * 5);
       for (float& value : x) value = normal(rng) * scale;
-      INFO(std::string(variant.name), " scale ", scale);
-      CHECK(quantize(variant.fn, x, 32 * 21).same_bits(quantize(quantize_ref, x, 32 * 21)));
+      INFO(variant.name, " scale ", scale);
+      CHECK(quantize(variant.run, x, 32 * 21).same_bits(quantize(quantize_ref, x, 32 * 21)));
       for (int threads = 2; threads <= 3; ++threads) {
         ThreadPool pool(threads, /*pin=*/false);
         CHECK(
-            quantize(variant.fn, x, 32 * 21, &pool).same_bits(quantize(quantize_ref, x, 32 * 21)));
+            quantize(variant.run, x, 32 * 21, &pool).same_bits(quantize(quantize_ref, x, 32 * 21)));
       }
     }
   }
@@ -140,9 +121,9 @@ TEST_CASE("blocks that are zero, subnormal, largest or not finite") {
       CHECK_FALSE(std::isfinite(expected.scale[0]));
     }
     CHECK(expected.q[40] == 127);
-    for (const Variant& variant : variants()) {
-      INFO(std::string(variant.name), " value ", special);
-      CHECK(quantize(variant.fn, x, 64).same_bits(expected));
+    for (const auto& variant : variants()) {
+      INFO(variant.name, " value ", special);
+      CHECK(quantize(variant.run, x, 64).same_bits(expected));
     }
   }
 }

@@ -7,7 +7,7 @@ using namespace hearth::kernels::testing;
 
 namespace {
 
-const auto kVariants = [] { return variants(rope_ref, rope_avx2, rope_avx512); };
+const auto kVariants = [] { return variants(&KernelTable::rope); };
 
 struct Table {
   std::vector<int32_t> positions;

@@ -138,7 +138,7 @@ TEST_CASE("errors in flags name the flag, the value and what was expected") {
   CHECK(contains(why_not({"--port", "--host"}), "--port: a value is missing"));
   CHECK(contains(why_not({"--port", "1", "--port", "2"}), "more than once"));
   CHECK(contains(why_not({"--kv-type", "q4"}), "one of f16|q8_0"));
-  CHECK(contains(why_not({"--isa", "avx"}), "one of auto|ref|avx2|avx512"));
+  CHECK(contains(why_not({"--isa", "avx"}), "one of auto|ref|avx2|avx512|neon"));
   CHECK(contains(why_not({"--log-level", ""}), "--log-level"));
   CHECK(contains(why_not({"-ngl", "many"}), "-ngl: 'many' is not auto, all or"));
   CHECK(contains(why_not({"-ngl", "-1"}), "-ngl: '-1'"));
