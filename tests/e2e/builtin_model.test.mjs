@@ -1,7 +1,9 @@
 // The model that is served without -m: it speaks, and its answers end by themselves.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { Daemon, post, run, stream } from "./support/hearth.mjs";
+import { Daemon, post, root, run, stream } from "./support/hearth.mjs";
 
 let daemon;
 before(async () => {
@@ -23,6 +25,15 @@ test("it is called hearth-tiny, and greets with a sentence that ends", async () 
   const { choices } = await chat("Hello!");
   assert.match(choices[0].message.content, /^Hello.*[.!?]$/s);
   assert.equal(choices[0].finish_reason, "stop");
+});
+
+test("four of five held-out prompts are answered right", async (t) => {
+  const child = spawn("python3", [join(root, "tools/builtin_model/evaluate"), "--url", daemon.url, "--at-least", "0.8"]);
+  let out = "";
+  for (const output of [child.stdout, child.stderr]) output.on("data", (text) => (out += text));
+  const status = await new Promise((done) => child.on("close", done));
+  t.diagnostic(out.trim().split("\n").at(-1));
+  assert.equal(status, 0, out);
 });
 
 test("hearth run answers too, and --raw continues text", () => {

@@ -6,7 +6,7 @@ import { dirname, join, resolve } from "node:path";
 import { after } from "node:test";
 import { fileURLToPath } from "node:url";
 
-const root = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
+export const root = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
 const buildFolder = process.env.E2E_BUILD_DIR ?? join(root, "build/release");
 export const binary = join(buildFolder, "hearth");
 export const builtinModel = join(buildFolder, "hearth-tiny.gguf");
