@@ -281,6 +281,10 @@ void declare(CLI::App& app, VerifyArguments& arguments) {
       ->check(CLI::Range(2, 1 << 20))
       ->needs(text)
       ->capture_default_str();
+  app.add_option("--base", arguments.text.base,
+                 "with --text: also the mean KL divergence of each model's predictions from those "
+                 "of this one, as before quantization")
+      ->needs(text);
   app.add_flag("--special", arguments.text.parse_special,
                "special tokens in the text are tokens, not plain text")
       ->needs(text);

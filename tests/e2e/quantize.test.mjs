@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { builtinModel, run, temporaryFolder } from "./support/hearth.mjs";
+import { builtinModel, run, synth, temporaryFolder } from "./support/hearth.mjs";
 
 const folder = temporaryFolder();
 const at = (name) => join(folder, name);
@@ -43,5 +43,19 @@ test("convert keeps weights, and perplexity is the same to the last digit", () =
   assert.ok(Math.abs(original.perplexity / Math.exp(original.mean_nll) - 1) < 1e-9);
   assert.ok(original.mean_nll > 0);
   assert.equal(copy.mean_nll, original.mean_nll);
+  assert.equal(original.mean_kl, null);
   assert.notEqual(run(["verify", "-m", builtinModel, "-c", "64"]).status, 0);
+});
+
+test("divergence from a base grows as types get smaller", () => {
+  writeFileSync(at("text.txt"), "One line of text, and another. ".repeat(40));
+  const against = (base, ...models) => run(["verify", ...models.flatMap((model) => ["-m", model]), "--base", base, "--text", at("text.txt"), "-c", "64", "--json"]);
+  for (const type of ["Q6_K", "Q4_0"]) assert.equal(run(["quantize", builtinModel, at(`${type}.gguf`), type]).status, 0);
+  const [same, large, small] = JSON.parse(against(builtinModel, builtinModel, at("Q6_K.gguf"), at("Q4_0.gguf")).stdout);
+  assert.equal(same.mean_kl, 0);
+  assert.ok(large.mean_kl > 0 && small.mean_kl > 2 * large.mean_kl, `${large.mean_kl} ${small.mean_kl}`);
+  const alone = JSON.parse(run(["verify", "-m", at("Q4_0.gguf"), "--text", at("text.txt"), "-c", "64", "--json"]).stdout)[0];
+  assert.ok(Math.abs(alone.mean_nll - small.mean_nll) < 1e-12 * alone.mean_nll);
+  const other = synth(temporaryFolder(), "other.gguf", ["--type", "f32", "--vocab-size", "512"]);
+  assert.match(against(other, builtinModel).stderr, /has 512 logits/);
 });
