@@ -7,6 +7,7 @@
 
 #include <cstring>
 
+#include "kernels/matmul/line_prefetch.h"
 #include "kernels/matmul/quantized_kernel.h"
 
 namespace hearth::kernels::simd {
@@ -23,10 +24,12 @@ struct FloatTask {
   int64_t out_stride;
 };
 
-/// kM rows of weights times kR rows of x; dots[m][r].
+/// kM rows of weights times kR rows of x; dots[m][r]. Asks for as many lines of what comes next as
+/// it reads.
 template <typename Word, typename Isa, int kM, int kR>
 HEARTH_HOST_DEVICE void dot_tile(const FloatTask& task, int64_t o, int64_t r0,
-                                 float (&dots)[kM][kR]) {
+                                 LinePrefetch& prefetch, float (&dots)[kM][kR]) {
+  constexpr int kLines = kM * 2 * Isa::kLanes * static_cast<int>(sizeof(Word)) / 64;
   using F = typename Isa::F;
   constexpr int kLanes = Isa::kLanes;
   const Word* w[kM];
@@ -48,6 +51,7 @@ HEARTH_HOST_DEVICE void dot_tile(const FloatTask& task, int64_t o, int64_t r0,
   };
   int64_t k = 0;
   for (; k + 2 * kLanes <= task.cols; k += 2 * kLanes) {
+    prefetch.lines(kLines);
     step(0, k);
     step(1, k + kLanes);
   }
@@ -76,9 +80,9 @@ HEARTH_HOST_DEVICE void dot_tile(const FloatTask& task, int64_t o, int64_t r0,
 }
 
 template <typename Word, typename Isa, int kM, int kR>
-void store_tile(const FloatTask& task, int64_t o, int64_t r0) {
+void store_tile(const FloatTask& task, int64_t o, int64_t r0, LinePrefetch& prefetch) {
   float dots[kM][kR];
-  dot_tile<Word, Isa, kM, kR>(task, o, r0, dots);
+  dot_tile<Word, Isa, kM, kR>(task, o, r0, prefetch, dots);
   for (int r = 0; r < kR; ++r) {
     float* out = task.out + (r0 + r) * task.out_stride + o;
     for (int m = 0; m < kM; ++m) {
@@ -90,49 +94,32 @@ void store_tile(const FloatTask& task, int64_t o, int64_t r0) {
   }
 }
 
-/// Bytes of weight rows that stay in L2 while the rows of x pass, a tile of them at a time in L1.
-inline constexpr int64_t kFloatBlockBytes = 256 << 10;
-/// So few rows of x stay in L2 themselves.
-inline constexpr int64_t kFloatFewRows = 32;
-
-/// Weight rows that go together: all are read from memory once, x once for each block.
-template <typename Isa>
-int64_t float_block_rows(const FloatTask& task) {
-  constexpr int64_t kM = Isa::kFloatTileWeights;
-  const int64_t rows = kFloatBlockBytes / static_cast<int64_t>(task.row_bytes) / kM * kM;
-  return rows < kM ? kM : rows;
-}
-
-/// All rows of x times weight rows [begin, end), a multiple of the tile's.
-template <typename Word, typename Isa>
-void multiply_float_block(const FloatTask& task, int64_t begin, int64_t end) {
-  constexpr int kM = Isa::kFloatTileWeights;
-  int64_t r = 0;
-  while (r < task.rows) {
-    constexpr int kMost = Isa::kFloatTileRows;
-    const int left = task.rows - r < kMost ? static_cast<int>(task.rows - r) : kMost;
-    dispatch_rows<kMost>(left, [&]<int kRows>() HEARTH_INLINE_LAMBDA {
-      for (int64_t o = begin; o < end; o += kM) store_tile<Word, Isa, kM, kRows>(task, o, r);
-      r += kRows;
-    });
-  }
-}
-
 /// All rows of x times weight rows [begin, end). A lone row of x takes weight rows one by one, one
-/// long stream from memory; a few take a tile of weights at a time.
+/// long stream from memory. More rows take tiles of weights, which stay in L1 while x passes from
+/// L2, and meanwhile ask for the next tile in file order.
 template <typename Word, typename Isa>
 void multiply_floats(const FloatTask& task, int64_t begin, int64_t end) {
   constexpr int kM = Isa::kFloatTileWeights;
+  constexpr int kMost = Isa::kFloatTileRows;
+  LinePrefetch prefetch;
   int64_t o = begin;
   if (task.rows > 1) {
-    const int64_t whole = begin + (end - begin) / kM * kM;
-    const int64_t step = task.rows <= kFloatFewRows ? kM : float_block_rows<Isa>(task);
-    for (; o < whole; o += step)
-      multiply_float_block<Word, Isa>(task, o, o + step < whole ? o + step : whole);
-    o = whole;
+    for (; o + kM <= end; o += kM) {
+      const uint8_t* next = task.weight + static_cast<size_t>(o + kM) * task.row_bytes;
+      prefetch.set(next, o + 2 * kM <= end ? next + kM * task.row_bytes : next);
+      int64_t r = 0;
+      while (r < task.rows) {
+        const int left = task.rows - r < kMost ? static_cast<int>(task.rows - r) : kMost;
+        dispatch_rows<kMost>(left, [&]<int kRows>() HEARTH_INLINE_LAMBDA {
+          store_tile<Word, Isa, kM, kRows>(task, o, r, prefetch);
+          r += kRows;
+        });
+      }
+    }
   }
+  LinePrefetch none;
   for (; o < end; ++o)
-    for (int64_t r = 0; r < task.rows; ++r) store_tile<Word, Isa, 1, 1>(task, o, r);
+    for (int64_t r = 0; r < task.rows; ++r) store_tile<Word, Isa, 1, 1>(task, o, r, none);
 }
 
 }  // namespace hearth::kernels::simd

@@ -2,6 +2,7 @@
 // The quantized matmul: weights unpacked into panels in L1, a chunk of 16 groups at a time, and
 // multiplied with all rows of x before going on.
 
+#include "kernels/matmul/line_prefetch.h"
 #include "kernels/matmul/panel_by_rows.h"
 #include "kernels/matmul/panel_legacy.h"
 #include "kernels/matmul/panel_mxfp4.h"
@@ -9,27 +10,6 @@
 #include "kernels/matmul/quantized_kernel.h"
 
 namespace hearth::kernels::simd {
-
-/// Asks for the lines of a range, a few at a time: weights come from memory in file order, long
-/// before they are needed, whatever the order in which the rows of a tile are read.
-class LinePrefetch {
- public:
-  HEARTH_HOST_DEVICE void set(const uint8_t* begin, const uint8_t* end) {
-    next_ = begin;
-    end_ = end;
-  }
-  HEARTH_HOST_DEVICE void lines(int count) {
-    for (int i = 0; i < count; ++i) {
-      if (next_ >= end_) return;
-      _mm_prefetch(reinterpret_cast<const char*>(next_), _MM_HINT_T0);
-      next_ += 64;
-    }
-  }
-
- private:
-  const uint8_t* next_ = nullptr;
-  const uint8_t* end_ = nullptr;
-};
 
 /// kPanels * kLanes rows of weights; the outputs of a panel are its lanes [first, end).
 struct TilePanel {
