@@ -24,6 +24,10 @@ target_include_directories(hearth_flags INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(hearth_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Werror
   -ffp-contract=off -fno-math-errno)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
+  # As on x86-64, which most tests run on.
+  target_compile_options(hearth_flags INTERFACE -fsigned-char)
+endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # GCC 12 sees overlapping copies in std::string's own operator+ (GCC PR105651).
   target_compile_options(hearth_flags INTERFACE -Wno-restrict)

@@ -83,12 +83,14 @@ constexpr KernelTable neon_table() {
   table.rms_norm = rms_norm_neon;
   table.layer_norm = layer_norm_neon;
   table.quantize = quantize_neon;
+  table.matmul = matmul_neon;
   table.rope = rope_neon;
   table.kv_store = kv_store_neon;
   table.attention = attention_neon;
   table.activate = activate_neon;
   table.scale = scale_neon;
   table.add = add_neon;
+  table.expert_matmul = expert_matmul_neon;
   table.combine = combine_neon;
   return table;
 }

@@ -3,7 +3,6 @@
 #include <cstdint>
 
 #include "kernels/quant/half.h"
-#include "kernels/quant/intrinsics.h"
 
 namespace hearth::kernels::simd {
 
@@ -18,7 +17,7 @@ class LinePrefetch {
   HEARTH_HOST_DEVICE void lines(int count) {
     for (int i = 0; i < count; ++i) {
       if (next_ >= end_) return;
-      _mm_prefetch(reinterpret_cast<const char*>(next_), _MM_HINT_T0);
+      __builtin_prefetch(next_);
       next_ += 64;
     }
   }

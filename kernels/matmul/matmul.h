@@ -26,5 +26,8 @@ void matmul_avx2(const ExecContext& context, const ActivationView& x, const Matm
 /// Needs AVX-512 F, BW, VL, DQ, VNNI and VBMI, besides AVX2, FMA and F16C.
 void matmul_avx512(const ExecContext& context, const ActivationView& x, const MatmulArgs* jobs,
                    int num_jobs);
+/// Needs AArch64 with dot products of bytes.
+void matmul_neon(const ExecContext& context, const ActivationView& x, const MatmulArgs* jobs,
+                 int num_jobs);
 
 }  // namespace hearth::kernels

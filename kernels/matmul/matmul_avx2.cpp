@@ -13,6 +13,7 @@ struct Avx2 {
   // 4 sums, 4 dot products and the temporaries of vpmaddubsw fill the 16 registers.
   static constexpr int kPanels = 1;
   static constexpr int kTileRows = 4;
+  static constexpr bool kIndexedDots = false;
   static constexpr bool kWideLoads = false;
   static constexpr int kTileRowsOfHalves = 3;
   // 2 * 2 * 2 accumulators, 2 weights and one vector of x.
@@ -76,8 +77,8 @@ struct Avx2 {
   /// Adjacent lanes of a and b added: per 128 bits a0+a1, a2+a3, b0+b1, b2+b3.
   HEARTH_HOST_DEVICE static I add_pairs(I a, I b) { return _mm256_hadd_epi32(a, b); }
 
-  /// Dot products of 8 groups of 32: dot[h][g] is half h of group g.
-  template <bool kSigned>
+  /// Dot products of 8 groups of 32: dot[h][g] is half h of group g, or dot[0][g] all of it.
+  template <bool kSigned, int kHalves>
   HEARTH_HOST_DEVICE static void group_dots(const uint8_t* w, const int8_t* x, I* dot) {
     const auto group = [&](int i) {
       return dot_bytes<kSigned>(zero_int(), load_int(w + 32 * i), load_int(x + 32 * i));
@@ -87,6 +88,7 @@ struct Avx2 {
     const I second = add_pairs(add_pairs(group(4), group(5)), add_pairs(group(6), group(7)));
     dot[0] = _mm256_permute2x128_si256(first, second, 0x20);
     dot[1] = _mm256_permute2x128_si256(first, second, 0x31);
+    if constexpr (kHalves == 1) dot[0] = add_int(dot[0], dot[1]);
   }
 
   /// v[i] lane j <-> v[j] lane i.
@@ -111,7 +113,7 @@ struct Avx2 {
   }
 
   HEARTH_HOST_DEVICE static I set_bytes(int v) { return _mm256_set1_epi8(static_cast<char>(v)); }
-  HEARTH_HOST_DEVICE static I repeat128(__m128i v) { return _mm256_broadcastsi128_si256(v); }
+  HEARTH_HOST_DEVICE static I repeat128(simd::Bytes16 v) { return _mm256_broadcastsi128_si256(v); }
   HEARTH_HOST_DEVICE static I and_bits(I a, I b) { return _mm256_and_si256(a, b); }
   HEARTH_HOST_DEVICE static I or_bits(I a, I b) { return _mm256_or_si256(a, b); }
   HEARTH_HOST_DEVICE static I xor_bits(I a, I b) { return _mm256_xor_si256(a, b); }
@@ -153,7 +155,7 @@ struct Avx2 {
   }
   /// The bytes whose bit of `bits` is set are negated.
   HEARTH_HOST_DEVICE static __m256i negate_where(__m256i bytes, uint32_t bits) {
-    const __m256i is_set = simd::bytes_where(static_cast<int32_t>(bits));
+    const __m256i is_set = simd::bytes_where(bits);
     return _mm256_sub_epi8(_mm256_xor_si256(bytes, is_set), is_set);
   }
   /// 16 added to the bytes whose bit of `bits` that `select` names is set.

@@ -14,6 +14,7 @@ struct Avx512 {
   // is loaded for two dot products, each weight for six, so that the loads are not the limit.
   static constexpr int kPanels = 2;
   static constexpr int kTileRows = 6;
+  static constexpr bool kIndexedDots = false;
   static constexpr bool kWideLoads = true;
   static constexpr int kTileRowsOfHalves = 4;  // two dot products each
   // 2 * 4 * 3 accumulators, 4 weights and one vector of x fill 29 of 32 registers.
@@ -78,8 +79,8 @@ struct Avx512 {
     return _mm512_add_epi32(_mm512_castps_si512(even), _mm512_castps_si512(odd));
   }
 
-  /// Dot products of 16 groups of 32: dot[h][g] is half h of group g.
-  template <bool kSigned>
+  /// Dot products of 16 groups of 32: dot[h][g] is half h of group g, or dot[0][g] all of it.
+  template <bool kSigned, int kHalves>
   HEARTH_HOST_DEVICE static void group_dots(const uint8_t* w, const int8_t* x, I* dot) {
     const auto two_groups = [&](int i) {
       return dot_bytes<kSigned>(zero_int(), load_int(w + 64 * i), load_int(x + 64 * i));
@@ -94,6 +95,7 @@ struct Avx512 {
     const I half1 = _mm512_add_epi32(half0, _mm512_set1_epi32(4));
     dot[0] = _mm512_permutex2var_epi32(first, half0, second);
     dot[1] = _mm512_permutex2var_epi32(first, half1, second);
+    if constexpr (kHalves == 1) dot[0] = add_int(dot[0], dot[1]);
   }
 
   /// v[i] lane j <-> v[j] lane i.
@@ -124,7 +126,7 @@ struct Avx512 {
   }
 
   HEARTH_HOST_DEVICE static I set_bytes(int v) { return _mm512_set1_epi8(static_cast<char>(v)); }
-  HEARTH_HOST_DEVICE static I repeat128(__m128i v) { return _mm512_broadcast_i32x4(v); }
+  HEARTH_HOST_DEVICE static I repeat128(simd::Bytes16 v) { return _mm512_broadcast_i32x4(v); }
   HEARTH_HOST_DEVICE static I and_bits(I a, I b) { return _mm512_and_si512(a, b); }
   HEARTH_HOST_DEVICE static I or_bits(I a, I b) { return _mm512_or_si512(a, b); }
   HEARTH_HOST_DEVICE static I xor_bits(I a, I b) { return _mm512_xor_si512(a, b); }

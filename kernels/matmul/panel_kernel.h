@@ -113,19 +113,40 @@ HEARTH_HOST_DEVICE void multiply_group(const Panel<Isa>* panels,
     for (int r = 0; r < kRows; ++r) HEARTH_UNROLL
     for (int p = 0; p < kP; ++p)
       dot[r][p][h] = kOffset<Block, Isa> != 0 ? Isa::set1(x.correction[h][r][g]) : Isa::zero_int();
-    HEARTH_UNROLL
-    for (int s = h * kSteps; s < (h + 1) * kSteps; ++s) {
-      I w[kP];
+    // Step s: four values of each row of x.
+    const auto load_weights = [&](int s, I(&w)[kP]) HEARTH_INLINE_LAMBDA {
       HEARTH_UNROLL
       for (int p = 0; p < kP; ++p) w[p] = Isa::load_int(panels[p].q[8 * g + s]);
+    };
+    if constexpr (Isa::kIndexedDots) {
       HEARTH_UNROLL
-      for (int r = 0; r < kRows; ++r) {
-        int32_t four;
-        memcpy(&four, x.q[r] + 32 * g + 4 * s, sizeof(four));
-        const I values = Isa::set1(four);
+      for (int s = h * kSteps; s < (h + 1) * kSteps; s += 4) {
+        I values[kRows];
         HEARTH_UNROLL
-        for (int p = 0; p < kP; ++p)
-          dot[r][p][h] = Isa::template dot_bytes<kSigned>(dot[r][p][h], w[p], values);
+        for (int r = 0; r < kRows; ++r) values[r] = Isa::load_int(x.q[r] + 32 * g + 4 * s);
+        for_each_byte([&]<int kAt>() HEARTH_INLINE_LAMBDA {
+          I w[kP];
+          load_weights(s + kAt, w);
+          HEARTH_UNROLL
+          for (int r = 0; r < kRows; ++r) HEARTH_UNROLL
+          for (int p = 0; p < kP; ++p)
+            dot[r][p][h] = Isa::template dot_indexed<kAt>(dot[r][p][h], w[p], values[r]);
+        });
+      }
+    } else {
+      HEARTH_UNROLL
+      for (int s = h * kSteps; s < (h + 1) * kSteps; ++s) {
+        I w[kP];
+        load_weights(s, w);
+        HEARTH_UNROLL
+        for (int r = 0; r < kRows; ++r) {
+          int32_t four;
+          memcpy(&four, x.q[r] + 32 * g + 4 * s, sizeof(four));
+          const I values = Isa::set1(four);
+          HEARTH_UNROLL
+          for (int p = 0; p < kP; ++p)
+            dot[r][p][h] = Isa::template dot_bytes<kSigned>(dot[r][p][h], w[p], values);
+        }
       }
     }
   }

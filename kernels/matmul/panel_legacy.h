@@ -20,15 +20,14 @@ HEARTH_HOST_DEVICE void store_neighbour_nibbles(const Words<Isa>& packed, Panel<
   // Two bytes of a word become four: their low half-bytes at even places, the high ones at odd.
   const auto spread = [](typename Isa::I low, typename Isa::I high,
                          int first) HEARTH_INLINE_LAMBDA {
-    constexpr char kZero = -128;
-    const auto word = static_cast<char>(first);
-    const __m128i even = _mm_setr_epi8(0, kZero, 1, kZero, 4, kZero, 5, kZero, 8, kZero, 9, kZero,
-                                       12, kZero, 13, kZero);
-    const __m128i odd = _mm_setr_epi8(kZero, 0, kZero, 1, kZero, 4, kZero, 5, kZero, 8, kZero, 9,
-                                      kZero, 12, kZero, 13);
-    const __m128i by = _mm_set1_epi8(word);
-    return Isa::or_bits(Isa::shuffle_bytes(low, Isa::repeat128(_mm_add_epi8(even, by))),
-                        Isa::shuffle_bytes(high, Isa::repeat128(_mm_add_epi8(odd, by))));
+    constexpr int kZero = -128;
+    const Bytes16 even =
+        bytes16(0, kZero, 1, kZero, 4, kZero, 5, kZero, 8, kZero, 9, kZero, 12, kZero, 13, kZero);
+    const Bytes16 odd =
+        bytes16(kZero, 0, kZero, 1, kZero, 4, kZero, 5, kZero, 8, kZero, 9, kZero, 12, kZero, 13);
+    const Bytes16 by = repeat16(first);
+    return Isa::or_bits(Isa::shuffle_bytes(low, Isa::repeat128(add_bytes(even, by))),
+                        Isa::shuffle_bytes(high, Isa::repeat128(add_bytes(odd, by))));
   };
   HEARTH_UNROLL
   for (int s = 0; s < 4; ++s) {

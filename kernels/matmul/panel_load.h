@@ -10,9 +10,9 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/matmul/bytes.h"
 #include "kernels/quant/blocks.h"
 #include "kernels/quant/half.h"
-#include "kernels/quant/intrinsics.h"
 #include "kernels/quant/unpack.h"
 
 namespace hearth::kernels::simd {
@@ -203,8 +203,8 @@ HEARTH_HOST_DEVICE typename Isa::I wide_form(typename Isa::I signed_bytes) {
 /// IQ4 codes to their values.
 template <typename Isa>
 HEARTH_HOST_DEVICE typename Isa::I iq4_values(typename Isa::I codes) {
-  const __m128i table =
-      _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
+  const Bytes16 table =
+      bytes16(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
   return Isa::shuffle_bytes(wide_form<Isa>(Isa::repeat128(table)), codes);
 }
 
@@ -229,8 +229,8 @@ HEARTH_HOST_DEVICE void store_paired_nibbles(const Words<Isa>& packed, Panel<Isa
 template <typename Isa>
 HEARTH_HOST_DEVICE typename Isa::I with_fifth_bits(typename Isa::I codes, typename Isa::I bits,
                                                    int s) {
-  const __m128i first = _mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12);
-  const __m128i index = _mm_add_epi8(first, _mm_set1_epi8(static_cast<char>(s / 2)));
+  const Bytes16 first = bytes16(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12);
+  const Bytes16 index = add_bytes(first, repeat16(s / 2));
   const auto copies = Isa::shuffle_bytes(bits, Isa::repeat128(index));
   return Isa::add16_where(codes, copies,
                           Isa::set1(static_cast<int32_t>(s % 2 == 0 ? 0x08040201U : 0x80402010U)));

@@ -23,8 +23,7 @@ HEARTH_HOST_DEVICE typename Isa::F mxfp4_scales(typename Isa::I exponents) {
 template <typename Isa>
 HEARTH_HOST_DEVICE void store_mxfp4(const Words<Isa>& packed, typename Isa::I exponents,
                                     Panel<Isa>& panel, int g) {
-  const __m128i values_plus_12 =
-      _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0);
+  const Bytes16 values_plus_12 = bytes16(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0);
   const auto table = Isa::repeat128(values_plus_12);
   store_paired_nibbles(packed, panel, g, [&](auto codes, int) HEARTH_INLINE_LAMBDA {
     return Isa::shuffle_bytes(table, codes);

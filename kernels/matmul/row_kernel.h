@@ -32,8 +32,7 @@ HEARTH_HOST_DEVICE void chunk_terms(const Chunk& chunk, const int8_t* q, const i
   constexpr bool kSigned = kF.wide && Isa::kSignedWide;
   for (int g = 0; g < kChunkGroups; g += Isa::kLanes) {
     typename Isa::I dot[2];
-    Isa::template group_dots<kSigned>(chunk.q + 32 * g, q + 32 * g, dot);
-    if constexpr (kF.halves == 1) dot[0] = Isa::add_int(dot[0], dot[1]);
+    Isa::template group_dots<kSigned, kF.halves>(chunk.q + 32 * g, q + 32 * g, dot);
     const SumTerms<Block, Isa> sums(Isa::load_int(sum16 + 2 * g));
     typename Isa::F scale[2];
     typename Isa::F min[2];
@@ -80,7 +79,7 @@ template <typename Block>
 HEARTH_HOST_DEVICE void prefetch_chunk(const Block* blocks) {
   constexpr int kBytes = kChunkGroups / (kBlockSize<Block> / 32) * static_cast<int>(sizeof(Block));
   const auto* ahead = reinterpret_cast<const char*>(blocks) + kPrefetchBytes;
-  for (int at = 0; at < kBytes; at += 64) _mm_prefetch(ahead + at, _MM_HINT_T0);
+  for (int at = 0; at < kBytes; at += 64) __builtin_prefetch(ahead + at);
 }
 
 /// Rows r0 … r0 + kRows - 1 of x times weight rows [begin, end).

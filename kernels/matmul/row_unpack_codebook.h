@@ -33,15 +33,14 @@ concept IsTernary = kIsTernary<Block>;
 
 /// Four vectors of a group as the bytes of Form.
 template <typename Isa>
-HEARTH_HOST_DEVICE __m256i vector_bytes(const SignedVectors& group) {
-  __m256i magnitude;
+HEARTH_HOST_DEVICE Bytes32 vector_bytes(const SignedVectors& group) {
+  Bytes32 magnitude;
   memcpy(&magnitude, group.magnitude, sizeof(magnitude));
-  return _mm256_add_epi8(Isa::negate_where(magnitude, group.negative),
-                         _mm256_set1_epi8(kCodeBookOffset));
+  return add_bytes(Isa::negate_where(magnitude, group.negative), repeat32(kCodeBookOffset));
 }
 template <typename Isa>
-HEARTH_HOST_DEVICE __m256i vector_bytes(const BiasedVectors& group) {
-  __m256i biased;
+HEARTH_HOST_DEVICE Bytes32 vector_bytes(const BiasedVectors& group) {
+  Bytes32 biased;
   memcpy(&biased, group.biased, sizeof(biased));
   return biased;
 }
@@ -56,47 +55,37 @@ HEARTH_HOST_DEVICE void unpack_bytes(const Block& block, uint8_t* q) {
 }
 
 /// The integer part of three times the bytes as fractions of 256: 0, 1 or 2.
-HEARTH_HOST_DEVICE __m256i first_digits(__m256i fractions) {
-  const auto at_least = [&](int bound) HEARTH_INLINE_LAMBDA {  // -1 where it is so
-    const __m256i limit = _mm256_set1_epi8(static_cast<char>(bound));
-    return _mm256_cmpeq_epi8(_mm256_max_epu8(fractions, limit), fractions);
-  };
-  return _mm256_sub_epi8(_mm256_setzero_si256(), _mm256_add_epi8(at_least(86), at_least(171)));
+HEARTH_HOST_DEVICE Bytes32 first_digits(Bytes32 fractions) {
+  return sub_bytes(repeat32(0),
+                   add_bytes(where_at_least(fractions, 86), where_at_least(fractions, 171)));
 }
 
 template <typename Isa>
 HEARTH_HOST_DEVICE void unpack_bytes(const BlockTQ1_0& block, uint8_t* q) {
-  const auto times3 = [](__m256i v) HEARTH_INLINE_LAMBDA {
-    return _mm256_add_epi8(v, _mm256_add_epi8(v, v));
-  };
-  const auto join = [](__m256i low, __m256i high) HEARTH_INLINE_LAMBDA {
-    return _mm256_inserti128_si256(low, _mm256_castsi256_si128(high), 1);
-  };
-  __m256i whole[5];  // of the first 32 bytes, times powers of 3
+  const auto times3 = [](Bytes32 v) HEARTH_INLINE_LAMBDA { return add_bytes(v, add_bytes(v, v)); };
+  Bytes32 whole[5];  // of the first 32 bytes, times powers of 3
   whole[0] = load32(block.qs);
   for (int n = 1; n < 5; ++n) whole[n] = times3(whole[n - 1]);
-  __m256i half[5];  // of the next 16; the upper lanes repeat the lower
-  half[0] =
-      _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block.qs + 32)));
+  Bytes32 half[5];  // of the next 16; the upper half repeats the lower
+  half[0] = both_halves(load16(block.qs + 32));
   for (int n = 1; n < 5; ++n) half[n] = times3(half[n - 1]);
-  // Of the last 4 bytes 16 values: word n of a lane is times 3^n.
-  const __m256i last = _mm256_set1_epi32(static_cast<int32_t>(u32_at(block.qh)));
-  const __m256i last3 = times3(last);
-  const __m256i last9 = times3(last3);
-  const __m256i first_two = _mm256_unpacklo_epi32(last, last3);
-  const __m256i last_two = _mm256_unpacklo_epi32(last9, times3(last9));
-  const __m256i rest = _mm256_unpacklo_epi64(first_two, last_two);
+  // Of the last 4 bytes 16 values: word n of a half is times 3^n.
+  const Bytes32 last = repeat_word(u32_at(block.qh));
+  const Bytes32 last3 = times3(last);
+  const Bytes32 last9 = times3(last3);
+  const Bytes32 rest = first_words(last, last3, last9, times3(last9));
 
   Isa::store64(q, first_digits(whole[0]), first_digits(whole[1]));
   Isa::store64(q + 64, first_digits(whole[2]), first_digits(whole[3]));
-  Isa::store64(q + 128, first_digits(whole[4]), first_digits(join(half[0], half[1])));
-  Isa::store64(q + 192, first_digits(join(half[2], half[3])), first_digits(join(half[4], rest)));
+  Isa::store64(q + 128, first_digits(whole[4]), first_digits(join_low(half[0], half[1])));
+  Isa::store64(q + 192, first_digits(join_low(half[2], half[3])),
+               first_digits(join_low(half[4], rest)));
 }
 
 template <typename Isa>
 HEARTH_HOST_DEVICE void unpack_bytes(const BlockTQ2_0& block, uint8_t* q) {
   for (int half = 0; half < 2; ++half) {
-    const __m256i packed = load32(block.qs + 32 * half);
+    const Bytes32 packed = load32(block.qs + 32 * half);
     Isa::store64(q + 128 * half, field<0>(packed, 3), field<2>(packed, 3));
     Isa::store64(q + 128 * half + 64, field<4>(packed, 3), field<6>(packed, 3));
   }
@@ -107,20 +96,18 @@ HEARTH_HOST_DEVICE void unpack_bytes(const BlockTQ2_0& block, uint8_t* q) {
 
 template <HasCodeBook Block>
 HEARTH_HOST_DEVICE void store_scales(const Block& block, float* first, float* second) {
-  const __m256 base = _mm256_set1_ps(base_scale(block));
+  const float base = base_scale(block);
   const auto store = [&](int half, float* out) HEARTH_INLINE_LAMBDA {
     const auto of = [&](int g)
                         HEARTH_INLINE_LAMBDA { return static_cast<int>(level(block, g, half)); };
-    const __m256i levels =
-        _mm256_setr_epi32(of(0), of(1), of(2), of(3), of(4), of(5), of(6), of(7));
-    _mm256_storeu_ps(out, _mm256_mul_ps(base, _mm256_cvtepi32_ps(levels)));
+    store_scaled(base, out, of(0), of(1), of(2), of(3), of(4), of(5), of(6), of(7));
   };
   store(0, first);
   if constexpr (kForm<Block>.halves == 2) store(1, second);
 }
 template <IsTernary Block>
 HEARTH_HOST_DEVICE void store_scales(const Block& block, float* first, float* /*second*/) {
-  _mm256_storeu_ps(first, _mm256_set1_ps(load_f16(block.d)));
+  store_eight(load_f16(block.d), first);
 }
 
 template <typename Block>

@@ -68,6 +68,11 @@ void expert_matmul_avx512(const ExecContext& context, const ActivationView& x,
                           const ExpertMatmulArgs& args) {
   expert_matmul_with(matmul_avx512, context, x, args);
 }
+#elif defined(__aarch64__)
+void expert_matmul_neon(const ExecContext& context, const ActivationView& x,
+                        const ExpertMatmulArgs& args) {
+  expert_matmul_with(matmul_neon, context, x, args);
+}
 #endif
 
 }  // namespace hearth::kernels
