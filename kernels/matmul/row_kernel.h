@@ -3,14 +3,24 @@
 // as one long stream from memory; lanes are groups. The terms of a tile of kLanes weight rows are
 // kept, then transposed and added up in group order, so that the bits are those of panel_kernel.h.
 
+#include "kernels/matmul/panel_by_rows.h"
 #include "kernels/matmul/quantized_kernel.h"
 #include "kernels/matmul/row_chunk.h"
 
 namespace hearth::kernels::simd {
 
-/// Types that have this kernel; the few of early 2023 always go through panels.
-template <typename Block>
-inline constexpr bool kHasRowKernel = static_cast<uint32_t>(Block::kType) < kFirstForeignType;
+/// Types for which this beats panels of one row, as measured: those whose codes fill most of their
+/// bytes, and those that panels unpack row by row anyway.
+template <typename Block, typename Isa>
+inline constexpr bool kHasRowKernel = kIsUnpackedByRow<Block>;
+template <typename Isa>
+inline constexpr bool kHasRowKernel<BlockQ8_0, Isa> = true;
+template <typename Isa>
+inline constexpr bool kHasRowKernel<BlockQ4_K, Isa> = !Isa::kWideLoads;
+template <typename Isa>
+inline constexpr bool kHasRowKernel<BlockQ5_K, Isa> = true;
+template <typename Isa>
+inline constexpr bool kHasRowKernel<BlockQ6_K, Isa> = true;
 
 /// 16 groups of a row of x, padded with zeros: stands in for the row's last, partial chunk.
 struct alignas(64) PaddedChunk {

@@ -49,7 +49,7 @@ void run_quantized_job(const ActivationView& x, const MatmulArgs& job, Slice sli
                            job.accumulate,
                            job.out,
                            job.out_stride};
-  if constexpr (kHasRowKernel<Block>) {
+  if constexpr (kHasRowKernel<Block, Isa>) {
     if (x.rows == 1) return dot_rows<Block, Isa, 1>(task, 0, slice.begin, slice.end);
   }
   for (int64_t r = 0; r < x.rows; r += kPassRows) {
