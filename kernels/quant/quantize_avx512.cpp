@@ -7,37 +7,44 @@ namespace {
 
 constexpr float kSmallestNormal = 0x1p-126F;
 
-/// Lanes folded in halves, as the reference does.
-HEARTH_HOST_DEVICE float sum_in_halves(__m512 v) {
-  const __m256 high = _mm512_extractf32x8_ps(v, 1);
-  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(v), high);
-  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
-  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+/// The lanes of each vector folded in halves, as the reference does: four sums side by side.
+HEARTH_HOST_DEVICE __m128 sums_in_halves(const __m512 (&v)[4]) {
+  const auto halves = [](__m512 a, __m512 b) {
+    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xEE));
+  };
+  const __m512 first = halves(v[0], v[1]);
+  const __m512 second = halves(v[2], v[3]);
+  // A 128-bit lane for each vector from here on.
+  const __m512 four = _mm512_add_ps(_mm512_shuffle_f32x4(first, second, 0x88),
+                                    _mm512_shuffle_f32x4(first, second, 0xDD));
+  const __m512 two = _mm512_add_ps(four, _mm512_permute_ps(four, 0x4E));
+  const __m512 one = _mm512_add_ps(two, _mm512_movehdup_ps(two));
+  const __m512i lanes = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+  return _mm512_castps512_ps128(_mm512_permutexvar_ps(lanes, one));
 }
 
-/// The best codes of y (low and high 16 values) as int32; gives the slope y.q / q.q.
-HEARTH_HOST_DEVICE float choose_codes(__m512 y_low, __m512 y_high, __m512i& q_low,
-                                      __m512i& q_high) {
-  float best_score = -1.0F;
-  float slope = 0.0F;
-  for (const float steps : kCodeSteps) {
-    const __m512i low = _mm512_cvtps_epi32(_mm512_mul_ps(y_low, _mm512_set1_ps(steps)));
-    const __m512i high = _mm512_cvtps_epi32(_mm512_mul_ps(y_high, _mm512_set1_ps(steps)));
-    const int squares = _mm512_reduce_add_epi32(
-        _mm512_add_epi32(_mm512_mullo_epi32(low, low), _mm512_mullo_epi32(high, high)));
-    const float dot = sum_in_halves(_mm512_add_ps(_mm512_mul_ps(y_low, _mm512_cvtepi32_ps(low)),
-                                                  _mm512_mul_ps(y_high, _mm512_cvtepi32_ps(high))));
-    const float candidate = dot / static_cast<float>(squares);
-    const float score = dot * candidate;
-    if (score > best_score) {
-      best_score = score;
-      slope = candidate;
-      q_low = low;
-      q_high = high;
-    }
+/// The best grid of y (low and high 16 values); `slope` is y.q / q.q for its codes. All grids at
+/// once; squares of codes add up to less than 2^24, so floats hold them exactly in any order.
+HEARTH_HOST_DEVICE int choose_grid(__m512 y_low, __m512 y_high, float& slope) {
+  __m512 dots[4];
+  __m512 squares[4];
+  for (int i = 0; i < 4; ++i) {
+    constexpr int kNearestEven = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    const __m512 steps = _mm512_set1_ps(kCodeSteps[i]);
+    const __m512 low = _mm512_roundscale_ps(_mm512_mul_ps(y_low, steps), kNearestEven);
+    const __m512 high = _mm512_roundscale_ps(_mm512_mul_ps(y_high, steps), kNearestEven);
+    squares[i] = _mm512_fmadd_ps(low, low, _mm512_mul_ps(high, high));
+    dots[i] = _mm512_add_ps(_mm512_mul_ps(y_low, low), _mm512_mul_ps(y_high, high));
   }
-  return slope;
+  const __m128 dot = sums_in_halves(dots);
+  const __m128 slopes = _mm_div_ps(dot, sums_in_halves(squares));
+  const __m128 score = _mm_mul_ps(dot, slopes);
+  const __m128 pairs = _mm_max_ps(score, _mm_permute_ps(score, 0x4E));
+  const __m128 best = _mm_max_ps(pairs, _mm_permute_ps(pairs, 0xB1));
+  const int first =
+      __builtin_ctz(static_cast<unsigned>(_mm_movemask_ps(_mm_cmpeq_ps(score, best))));
+  slope = _mm_cvtss_f32(_mm_permutevar_ps(slopes, _mm_set1_epi32(first)));
+  return first;
 }
 
 void quantize_block(const float* x, int8_t* q, float& scale, int16_t* sum16) {
@@ -57,10 +64,13 @@ void quantize_block(const float* x, int8_t* q, float& scale, int16_t* sum16) {
     return;
   }
   const __m512 divisor = _mm512_set1_ps(largest);
-  __m512i q_low = _mm512_setzero_si512();
-  __m512i q_high = _mm512_setzero_si512();
-  scale = largest *
-          choose_codes(_mm512_div_ps(low, divisor), _mm512_div_ps(high, divisor), q_low, q_high);
+  const __m512 y_low = _mm512_div_ps(low, divisor);
+  const __m512 y_high = _mm512_div_ps(high, divisor);
+  float slope;
+  const __m512 steps = _mm512_set1_ps(kCodeSteps[choose_grid(y_low, y_high, slope)]);
+  scale = largest * slope;
+  const __m512i q_low = _mm512_cvtps_epi32(_mm512_mul_ps(y_low, steps));
+  const __m512i q_high = _mm512_cvtps_epi32(_mm512_mul_ps(y_high, steps));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(q), _mm512_cvtepi32_epi8(q_low));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(q + 16), _mm512_cvtepi32_epi8(q_high));
   sum16[0] = static_cast<int16_t>(_mm512_reduce_add_epi32(q_low));

@@ -11,10 +11,9 @@ namespace hearth::kernels {
 template <typename F>
 void quantize_blocks(const ExecContext& context, const QuantizeArgs& args, F quantize_block) {
   check_quantize(args);
-  const int64_t blocks = args.rows * (args.cols / 32);
-  run_on_pool(context, [&](int index, int threads) {
-    const Slice slice = thread_slice(blocks, 16, index, threads);
-    for (int64_t b = slice.begin; b < slice.end; ++b)
+  constexpr int64_t kWork = 128;  // element operations of a block
+  for_each_slice(context, args.rows * (args.cols / 32), kWork, [&](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; ++b)
       quantize_block(args.x + b * 32, args.out.q + b * 32, args.out.scale[b],
                      args.out.sum16 + b * 2);
   });
