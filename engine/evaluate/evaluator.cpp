@@ -14,7 +14,8 @@
 
 namespace hearth {
 
-Result<std::unique_ptr<Evaluator>> Evaluator::load(const EngineOptions& options) {
+Result<std::unique_ptr<Evaluator>> Evaluator::load(const EngineOptions& options, bool profiled) {
+  static const SteadyClock clock;
   HEARTH_ASSIGN_OR_RETURN(const kernels::KernelTable* table,
                           kernels::select_cpu_kernels(options.isa));
   HEARTH_ASSIGN_OR_RETURN(auto model, Model::load(options.model));
@@ -25,19 +26,29 @@ Result<std::unique_ptr<Evaluator>> Evaluator::load(const EngineOptions& options)
   plan.limits.logit_rows = std::max(planned.parallel, kLogitRows);
   HEARTH_ASSIGN_OR_RETURN(KvCache kv,
                           KvCache::create(model->config(), plan.kv_type, plan.kv_pages));
+  const std::string_view isa = table->name;
+  std::unique_ptr<OpProfile> profile;
+  if (profiled) {
+    profile = std::make_unique<OpProfile>(*table, clock);
+    profile->name_weights(*model);
+    table = &profile->table();
+  }
   HEARTH_ASSIGN_OR_RETURN(ForwardPass forward, ForwardPass::create(*model, *table, plan.limits));
   const int threads = options.threads > 0 ? options.threads : usable_cpus();
   auto pool = std::make_unique<kernels::ThreadPool>(threads, threads <= usable_cpus());
   const int32_t sequence_pages = ceil_div(plan.context_tokens, plan.page_tokens);
-  return std::unique_ptr<Evaluator>(new Evaluator(std::move(model), std::move(pool), std::move(kv),
-                                                  std::move(forward), plan.limits, planned.parallel,
-                                                  sequence_pages));
+  return std::unique_ptr<Evaluator>(
+      new Evaluator(std::move(model), std::move(profile), isa, std::move(pool), std::move(kv),
+                    std::move(forward), plan.limits, planned.parallel, sequence_pages));
 }
 
-Evaluator::Evaluator(std::unique_ptr<Model> model, std::unique_ptr<kernels::ThreadPool> pool,
-                     KvCache kv, ForwardPass forward, const ForwardLimits& limits,
-                     int32_t num_sequences, int32_t sequence_pages)
+Evaluator::Evaluator(std::unique_ptr<Model> model, std::unique_ptr<OpProfile> profile,
+                     std::string_view isa, std::unique_ptr<kernels::ThreadPool> pool, KvCache kv,
+                     ForwardPass forward, const ForwardLimits& limits, int32_t num_sequences,
+                     int32_t sequence_pages)
     : model_(std::move(model)),
+      profile_(std::move(profile)),
+      isa_(isa),
       pool_(std::move(pool)),
       kv_(std::move(kv)),
       forward_(std::move(forward)),
@@ -99,6 +110,10 @@ Result<double> Evaluator::sequence_nll(std::span<const int32_t> tokens) {
     if (row + 1 < tokens.size()) sum += negative_log_likelihood(logits, tokens[row + 1]);
   });
   return sum;
+}
+
+MachineLimits Evaluator::machine_limits() {
+  return measure_limits(*pool_, isa_, weight_spans(*model_));
 }
 
 void Evaluator::append(int32_t index, int32_t position, std::span<const int32_t> tokens,

@@ -3,10 +3,13 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
 #include "engine/engine.h"
+#include "engine/evaluate/machine_limits.h"
+#include "engine/evaluate/op_profile.h"
 #include "engine/forward/forward_pass.h"
 #include "engine/model/model.h"
 #include "kernels/cpu/thread_pool.h"
@@ -21,8 +24,9 @@ inline constexpr int32_t kLogitRows = 64;
 class Evaluator {
  public:
   /// `options.context_tokens` is the longest sequence (required); `parallel` how many of them
-  /// (0: one).
-  static Result<std::unique_ptr<Evaluator>> load(const EngineOptions& options);
+  /// (0: one). With `profiled`, each op is timed (profile()); one such evaluator at a time.
+  static Result<std::unique_ptr<Evaluator>> load(const EngineOptions& options,
+                                                 bool profiled = false);
 
   [[nodiscard]] const ModelConfig& config() const { return model_->config(); }
 
@@ -43,10 +47,15 @@ class Evaluator {
 
   [[nodiscard]] int32_t step_rows() const { return limits_.rows; }
 
+  /// The ops of the steps so far; null if they are not timed.
+  [[nodiscard]] OpProfile* profile() { return profile_.get(); }
+  /// What the machine gives now to this evaluator's threads, instruction set and weights.
+  [[nodiscard]] MachineLimits machine_limits();
+
  private:
-  Evaluator(std::unique_ptr<Model> model, std::unique_ptr<kernels::ThreadPool> pool, KvCache kv,
-            ForwardPass forward, const ForwardLimits& limits, int32_t num_sequences,
-            int32_t sequence_pages);
+  Evaluator(std::unique_ptr<Model> model, std::unique_ptr<OpProfile> profile, std::string_view isa,
+            std::unique_ptr<kernels::ThreadPool> pool, KvCache kv, ForwardPass forward,
+            const ForwardLimits& limits, int32_t num_sequences, int32_t sequence_pages);
   [[nodiscard]] Status check_sequence(std::span<const int32_t> tokens) const;
   /// Runs a fresh sequence in steps of `chunk` rows and calls f(i, logits of row i) for each.
   template <typename F>
@@ -55,6 +64,8 @@ class Evaluator {
   [[nodiscard]] const int32_t* pages(int32_t index) const;
 
   std::unique_ptr<Model> model_;
+  std::unique_ptr<OpProfile> profile_;  // the forward pass calls its table
+  std::string_view isa_;
   std::unique_ptr<kernels::ThreadPool> pool_;
   KvCache kv_;
   ForwardPass forward_;

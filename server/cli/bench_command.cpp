@@ -2,37 +2,16 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
-#include <nlohmann/json.hpp>
-#include <numeric>
 #include <vector>
 
 #include "engine/evaluate/evaluator.h"
+#include "server/cli/bench_report.h"
 #include "server/cli/builtin_model.h"
 #include "server/cli/commands.h"
 #include "server/cli/engine_flags.h"
 
 namespace hearth {
 namespace {
-
-struct BenchOptions {
-  int32_t prompt_tokens = 512;   // 0: not measured
-  int32_t decode_tokens = 128;   // 0: not measured
-  std::vector<int32_t> batches;  // sequences decoded at once
-  int32_t batch_prompt = 16;     // tokens of each sequence before its decoding is timed
-  int32_t depth = 0;             // tokens in the context before prompt and decode are timed
-  bool json = false;
-};
-
-struct BatchedSpeed {
-  int32_t sequences = 0;
-  double tokens_per_second = 0.0;  // of all sequences together
-};
-
-struct BenchResult {
-  std::optional<double> prompt_tps;
-  std::optional<double> decode_tps;
-  std::vector<BatchedSpeed> batched;
-};
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -55,74 +34,77 @@ class Bench {
   BenchResult run() {
     // Maps the weights' pages into this process and wakes the threads: what a server does once.
     prefill(0, 0, 1);
-    BenchResult result;
     if (options_.depth > 0) prefill(0, 0, options_.depth);
-    if (options_.prompt_tokens > 0) result.prompt_tps = time_prompt();
-    if (options_.decode_tokens > 0) result.decode_tps = time_decode(1, options_.depth);
+    if (options_.prompt_tokens > 0) result_.prompt_tps = time_prompt();
+    if (options_.decode_tokens > 0) result_.decode_tps = time_decode("decode", 1, options_.depth);
     for (const int32_t sequences : options_.batches)
-      result.batched.push_back({sequences, time_batch(sequences)});
-    return result;
+      result_.batched.push_back({sequences, time_batch(sequences)});
+    return std::move(result_);
   }
 
  private:
-  /// Adds `count` tokens to sequence `index` behind `position`, in steps as a server takes them.
-  void prefill(int32_t index, int32_t position, int32_t count) {
+  /// Adds `count` tokens to sequence `index` behind `position`, in steps as a server takes them;
+  /// returns how many.
+  int32_t prefill(int32_t index, int32_t position, int32_t count) {
     const std::vector<int32_t> tokens = some_tokens(count, evaluator_.config().vocab_size);
     const auto rows = static_cast<size_t>(evaluator_.step_rows());
-    for (size_t begin = 0; begin < tokens.size(); begin += rows) {
+    int32_t steps = 0;
+    for (size_t begin = 0; begin < tokens.size(); begin += rows, ++steps) {
       const size_t size = std::min(rows, tokens.size() - begin);
       evaluator_.append(index, position + static_cast<int32_t>(begin),
                         std::span(tokens).subspan(begin, size), begin + size == tokens.size());
     }
+    return steps;
+  }
+
+  /// The seconds of f(), which returns its steps; and, if asked for, where they went.
+  template <typename F>
+  double timed(const std::string& name, const F& f) {
+    MachineLimits limits;
+    if (options_.explain) {
+      limits = evaluator_.machine_limits();
+      evaluator_.profile()->take();
+    }
+    const auto start = std::chrono::steady_clock::now();
+    const int32_t steps = f();
+    const double seconds = seconds_since(start);
+    if (options_.explain) {
+      const std::vector<OpTotal> ops = evaluator_.profile()->take();
+      limits = best_of(limits, evaluator_.machine_limits());
+      result_.explained.push_back({.name = name,
+                                   .steps = steps,
+                                   .seconds = seconds,
+                                   .limits = limits,
+                                   .ops = op_shares(ops, seconds, limits)});
+    }
+    return seconds;
   }
 
   double time_prompt() {
-    const auto start = std::chrono::steady_clock::now();
-    prefill(0, options_.depth, options_.prompt_tokens);
-    return options_.prompt_tokens / seconds_since(start);
+    return options_.prompt_tokens /
+           timed("prompt", [&] { return prefill(0, options_.depth, options_.prompt_tokens); });
   }
 
-  double time_decode(int32_t sequences, int32_t position) {
+  double time_decode(const std::string& name, int32_t sequences, int32_t position) {
     const std::vector<int32_t> tokens = some_tokens(sequences, evaluator_.config().vocab_size);
-    const auto start = std::chrono::steady_clock::now();
-    for (int32_t i = 0; i < options_.decode_tokens; ++i) evaluator_.decode(position + i, tokens);
-    return static_cast<double>(sequences) * options_.decode_tokens / seconds_since(start);
+    const double seconds = timed(name, [&] {
+      for (int32_t i = 0; i < options_.decode_tokens; ++i) evaluator_.decode(position + i, tokens);
+      return options_.decode_tokens;
+    });
+    return static_cast<double>(sequences) * options_.decode_tokens / seconds;
   }
 
   double time_batch(int32_t sequences) {
     const int32_t position = options_.depth > 0 ? options_.depth : options_.batch_prompt;
     for (int32_t i = 0; i < sequences; ++i) prefill(i, 0, position);
-    return time_decode(sequences, position);
+    return time_decode("decode of " + std::to_string(sequences) + " sequences", sequences,
+                       position);
   }
 
   Evaluator& evaluator_;
   const BenchOptions& options_;
+  BenchResult result_;
 };
-
-void print_json(const BenchResult& result, const EngineOptions& engine, const BenchOptions& bench) {
-  nlohmann::ordered_json out;
-  out["model"] = engine.model.filename().string();
-  out["prompt_tokens"] = bench.prompt_tokens;
-  out["decode_tokens"] = bench.decode_tokens;
-  out["depth"] = bench.depth;
-  if (result.prompt_tps) out["prompt_tps"] = *result.prompt_tps;
-  if (result.decode_tps) out["decode_tps"] = *result.decode_tps;
-  out["batched"] = nlohmann::ordered_json::array();
-  for (const BatchedSpeed& b : result.batched)
-    out["batched"].push_back({{"n", b.sequences}, {"tps", b.tokens_per_second}});
-  std::puts(out.dump(2).c_str());
-}
-
-void print_text(const BenchResult& result, const BenchOptions& bench) {
-  if (result.prompt_tps)
-    std::printf("prompt of %d tokens at depth %d: %.1f tokens/s\n", bench.prompt_tokens,
-                bench.depth, *result.prompt_tps);
-  if (result.decode_tps)
-    std::printf("decode of %d tokens at depth %d: %.2f tokens/s\n", bench.decode_tokens,
-                bench.depth, *result.decode_tps);
-  for (const BatchedSpeed& b : result.batched)
-    std::printf("decode of %d sequences: %.1f tokens/s in all\n", b.sequences, b.tokens_per_second);
-}
 
 }  // namespace
 
@@ -144,6 +126,8 @@ int bench_command(int argc, char** argv) {
   app.add_option("-d,--depth", bench.depth, "tokens in the context beforehand")
       ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str();
+  app.add_flag("--explain", bench.explain,
+               "time, bytes and operations of each op, against the limits measured beside them");
   app.add_flag("--json", bench.json, "figures as JSON");
   add_engine_flags(app, engine);
   CLI11_PARSE(app, argc, argv);
@@ -158,10 +142,13 @@ int bench_command(int argc, char** argv) {
       return 2;
     }
   }
-  auto evaluator = Evaluator::load(engine);
+  auto evaluator = Evaluator::load(engine, bench.explain);
   if (!evaluator.has_value()) return report_failure(evaluator.error());
   const BenchResult result = Bench(**evaluator, bench).run();
-  bench.json ? print_json(result, engine, bench) : print_text(result, bench);
+  const std::string report = bench.json
+                                 ? bench_json(result, engine.model.filename().string(), bench)
+                                 : bench_text(result, bench);
+  std::fputs(report.c_str(), stdout);
   return 0;
 }
 
