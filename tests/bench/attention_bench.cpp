@@ -1,7 +1,7 @@
-// Times attention: decode at depth, as KV bytes per second and as a share of what one read of
-// memory reaches in the same run, and prefill, as floating-point operations per second. Each case
-// is first checked against the reference. Not part of CTest.
-// Usage: bench_attention [threads]
+// Times attention at depth: KV bytes per second, as a share of what one read of that memory reaches
+// in the same run, and operations per second, as a share of the fastest arithmetic that fits the
+// cache's type. Each case is first checked against the reference. Not part of CTest.
+// Usage: bench_attention [threads] [isa] [part of the cases' names]
 
 #include <algorithm>
 #include <chrono>
@@ -9,9 +9,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
 #include <vector>
 
 #include "kernels/attention/attention.h"
+#include "kernels/cpu/arithmetic_peak.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/kv_store/kv_store.h"
@@ -38,11 +40,14 @@ constexpr Case kCases[] = {
     {"decode 8B GQA f16, depth 4096", DType::kF16, 32, 8, 128, 4095, 1},
     {"decode 8B GQA f16, depth 32768", DType::kF16, 32, 8, 128, 32767, 1},
     {"decode 8B GQA q8_0, depth 32768", DType::kQ8_0, 32, 8, 128, 32767, 1},
-    {"decode 1.1B GQA f16, depth 2048", DType::kF16, 32, 4, 64, 2047, 1},
+    {"decode 1.1B GQA f16, depth 4096", DType::kF16, 32, 4, 64, 4095, 1},
+    {"decode 1.1B GQA q8_0, depth 4096", DType::kQ8_0, 32, 4, 64, 4095, 1},
     {"prefill 7B MHA f16, 512 rows", DType::kF16, 32, 32, 128, 0, 512},
     {"prefill 8B GQA f16, 512 rows", DType::kF16, 32, 8, 128, 0, 512},
     {"prefill 8B GQA f16, 256 rows at 4096", DType::kF16, 32, 8, 128, 4096, 256},
     {"prefill 1.1B GQA f16, 512 rows", DType::kF16, 32, 4, 64, 0, 512},
+    {"prefill 1.1B GQA f16, 256 rows at 4096", DType::kF16, 32, 4, 64, 4096, 256},
+    {"prefill 1.1B GQA q8_0, 256 rows at 4096", DType::kQ8_0, 32, 4, 64, 4096, 256},
 };
 
 constexpr int32_t kPageTokens = 32;
@@ -139,7 +144,22 @@ double read_speed(ThreadPool& pool, const std::vector<uint8_t>& memory) {
   return static_cast<double>(memory.size()) / seconds;
 }
 
-// The first head of the last row against the reference.
+/// Operations per second of all threads together; 0 where there is no loop for them.
+double peak_speed(ThreadPool& pool, std::string_view isa, Arithmetic arithmetic) {
+  const PeakLoop loop = find_peak_loop(isa, arithmetic);
+  if (loop == nullptr) return 0.0;
+  constexpr int64_t kRounds = 1 << 18;
+  int64_t each = 0;
+  const double seconds = median_seconds([&] {
+    pool.run([&](int index, int) {
+      const int64_t done = loop(kRounds);
+      if (index == 0) each = done;
+    });
+  });
+  return static_cast<double>(each) * pool.num_threads() / seconds;
+}
+
+// The last row against the reference.
 double check(const World& world, const KernelTable& table, ThreadPool& pool) {
   AttentionArgs one = world.args;
   SequenceRows last = world.rows;
@@ -161,16 +181,20 @@ double check(const World& world, const KernelTable& table, ThreadPool& pool) {
 void bench(const Case& c, const KernelTable& table, ThreadPool& pool) {
   const World world(c);
   const double error = check(world, table, pool);
-  if (!(error < 1e-5)) {
+  const bool fixed = table.name == "avx512" && c.dtype != DType::kF32;
+  if (!(error < (fixed ? 1e-3 : 1e-5))) {
     std::printf("%s: error %g\n", c.name, error);
     std::exit(1);
   }
   const double seconds = median_seconds([&] { table.attention({.pool = &pool}, world.args); });
   const double pairs = static_cast<double>(c.rows) * (c.depth + 0.5 * (c.rows + 1));
-  const double flops = 4.0 * pairs * c.num_heads * c.head_dim;
+  const double operations = 4.0 * pairs * c.num_heads * c.head_dim;
   const double bytes = static_cast<double>(world.memory.size());
-  std::printf("%-40s %-7s %9.1f us  %7.1f GFLOP/s", c.name, table.name.data(), seconds * 1e6,
-              flops / seconds * 1e-9);
+  const double peak = peak_speed(pool, table.name, fixed ? Arithmetic::kInt16 : Arithmetic::kF32);
+  std::printf("%-40s %-7s %9.1f us  %7.1f Gop/s", c.name, table.name.data(), seconds * 1e6,
+              operations / seconds * 1e-9);
+  if (peak > 0.0)
+    std::printf(" = %3.0f %% of %s", 100.0 * operations / seconds / peak, fixed ? "int16" : "f32");
   if (c.rows == 1) {
     const double limit = read_speed(pool, world.memory);
     std::printf("  %6.1f GB/s = %3.0f %% of reading it", bytes / seconds * 1e-9,
@@ -183,7 +207,13 @@ void bench(const Case& c, const KernelTable& table, ThreadPool& pool) {
 
 int main(int argc, char** argv) {
   ThreadPool pool(argc > 1 ? std::max(1, std::atoi(argv[1])) : 1);
-  for (const Case& c : kCases)
+  const std::string_view only_isa = argc > 2 ? argv[2] : "";
+  const std::string_view part = argc > 3 ? argv[3] : "";
+  for (const Case& c : kCases) {
+    if (std::string_view(c.name).find(part) == std::string_view::npos) continue;
     for (const auto& [table, runs_here] : cpu_kernels())
-      if (runs_here && table->attention != attention_ref) bench(c, *table, pool);
+      if (runs_here && table->attention != attention_ref &&
+          (only_isa.empty() || table->name == only_isa))
+        bench(c, *table, pool);
+  }
 }
