@@ -35,48 +35,58 @@ HEARTH_HOST_DEVICE void dot_tile(const FloatTask& task, int64_t o, int64_t r0,
   const Word* w[kM];
   const float* x[kR];
   F acc[2][kM][kR];
+  HEARTH_UNROLL
   for (int m = 0; m < kM; ++m)
     w[m] = reinterpret_cast<const Word*>(task.weight + static_cast<size_t>(o + m) * task.row_bytes);
+  HEARTH_UNROLL
   for (int r = 0; r < kR; ++r) x[r] = task.x + (r0 + r) * task.cols;
-  for (int m = 0; m < kM; ++m)
-    for (int r = 0; r < kR; ++r) acc[0][m][r] = acc[1][m][r] = Isa::zero();
+  HEARTH_UNROLL
+  for (int m = 0; m < kM; ++m) HEARTH_UNROLL
+  for (int r = 0; r < kR; ++r) acc[0][m][r] = acc[1][m][r] = Isa::zero();
 
-  const auto step = [&](int u, int64_t k) {
+  // Which accumulators a vector goes to must be known to the compiler: else they lie in memory.
+  const auto step = [&]<int kU>(int64_t k) HEARTH_INLINE_LAMBDA {
     F wide[kM];
+    HEARTH_UNROLL
     for (int m = 0; m < kM; ++m) wide[m] = Isa::load_weights(w[m] + k);
+    HEARTH_UNROLL
     for (int r = 0; r < kR; ++r) {
       const F values = Isa::load(x[r] + k);
-      for (int m = 0; m < kM; ++m) acc[u][m][r] = Isa::fmadd(wide[m], values, acc[u][m][r]);
+      HEARTH_UNROLL
+      for (int m = 0; m < kM; ++m) acc[kU][m][r] = Isa::fmadd(wide[m], values, acc[kU][m][r]);
+    }
+  };
+  const auto last_step = [&]<int kU>(int64_t k) HEARTH_INLINE_LAMBDA {
+    const auto left = static_cast<size_t>(task.cols - k);
+    alignas(64) float last_x[kR][kLanes] = {};
+    HEARTH_UNROLL
+    for (int r = 0; r < kR; ++r) memcpy(last_x[r], x[r] + k, left * sizeof(float));
+    HEARTH_UNROLL
+    for (int m = 0; m < kM; ++m) {
+      alignas(64) Word last_w[kLanes] = {};
+      memcpy(last_w, w[m] + k, left * sizeof(Word));
+      const F wide = Isa::load_weights(last_w);
+      HEARTH_UNROLL
+      for (int r = 0; r < kR; ++r)
+        acc[kU][m][r] = Isa::fmadd(wide, Isa::load(last_x[r]), acc[kU][m][r]);
     }
   };
   int64_t k = 0;
   for (; k + 2 * kLanes <= task.cols; k += 2 * kLanes) {
     prefetch.lines(kLines);
-    step(0, k);
-    step(1, k + kLanes);
+    step.template operator()<0>(k);
+    step.template operator()<1>(k + kLanes);
   }
-  int u = 0;
   if (k + kLanes <= task.cols) {
-    step(0, k);
+    step.template operator()<0>(k);
     k += kLanes;
-    u = 1;
+    if (k < task.cols) last_step.template operator()<1>(k);
+  } else if (k < task.cols) {
+    last_step.template operator()<0>(k);
   }
-  if (k < task.cols) {
-    const auto left = static_cast<size_t>(task.cols - k);
-    for (int m = 0; m < kM; ++m) {
-      alignas(64) Word last_w[kLanes] = {};
-      memcpy(last_w, w[m] + k, left * sizeof(Word));
-      const F wide = Isa::load_weights(last_w);
-      for (int r = 0; r < kR; ++r) {
-        alignas(64) float last_x[kLanes] = {};
-        memcpy(last_x, x[r] + k, left * sizeof(float));
-        F& sum = u == 0 ? acc[0][m][r] : acc[1][m][r];
-        sum = Isa::fmadd(wide, Isa::load(last_x), sum);
-      }
-    }
-  }
-  for (int m = 0; m < kM; ++m)
-    for (int r = 0; r < kR; ++r) dots[m][r] = Isa::sum(Isa::add(acc[0][m][r], acc[1][m][r]));
+  HEARTH_UNROLL
+  for (int m = 0; m < kM; ++m) HEARTH_UNROLL
+  for (int r = 0; r < kR; ++r) dots[m][r] = Isa::sum(Isa::add(acc[0][m][r], acc[1][m][r]));
 }
 
 template <typename Word, typename Isa, int kM, int kR>
