@@ -1,7 +1,8 @@
 # Options, compile flags and the two functions that make every library and test of the tree.
 
 option(HEARTH_TESTS "Build the tests" ON)
-option(HEARTH_CUDA "Build the CUDA parts" OFF)
+set(HEARTH_CUDA AUTO CACHE STRING "The CUDA parts: ON, OFF, or AUTO: where there is nvcc")
+set_property(CACHE HEARTH_CUDA PROPERTY STRINGS AUTO ON OFF)
 option(HEARTH_FUZZ "Build the fuzz targets (clang)" OFF)
 set(HEARTH_SANITIZE "" CACHE STRING "Sanitizers: address,undefined or thread; empty for none")
 
@@ -21,16 +22,16 @@ endif()
 # two builds of one expression give the same bits (DESIGN section 2, rule 3).
 add_library(hearth_flags INTERFACE)
 target_include_directories(hearth_flags INTERFACE ${CMAKE_SOURCE_DIR})
-target_compile_options(hearth_flags INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Werror
-  -ffp-contract=off -fno-math-errno)
+target_compile_options(hearth_flags INTERFACE "$<$<COMPILE_LANGUAGE:C,CXX>:\
+-Wall;-Wextra;-Wpedantic;-Wshadow;-Wnon-virtual-dtor;-Woverloaded-virtual;-Werror;\
+-ffp-contract=off;-fno-math-errno>")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
   # As on x86-64, which most tests run on.
-  target_compile_options(hearth_flags INTERFACE -fsigned-char)
+  target_compile_options(hearth_flags INTERFACE "$<$<COMPILE_LANGUAGE:C,CXX>:-fsigned-char>")
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # GCC 12 sees overlapping copies in std::string's own operator+ (GCC PR105651).
-  target_compile_options(hearth_flags INTERFACE -Wno-restrict)
+  target_compile_options(hearth_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>")
 endif()
 if(HEARTH_FUZZ)
   # Coverage for libFuzzer in the libraries; the fuzz targets link its main.

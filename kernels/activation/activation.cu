@@ -1,0 +1,78 @@
+// activate, scale and add on the device.
+#include "kernels/cuda/simt.h"
+//
+#include "kernels/activation/activate.h"
+#include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/ops.h"
+
+namespace hearth::kernels::HEARTH_SIMT {
+namespace {
+
+HEARTH_KERNEL float sigmoid(float x) { return 1.0F / (1.0F + expf(-x)); }
+
+HEARTH_KERNEL float activation_of(Activation activation, float x) {
+  switch (activation) {
+    case Activation::kSilu:
+      return x * sigmoid(x);
+    case Activation::kGelu:
+      return 0.5F * x * erfcf(-x * 0.70710678118654752440F);
+    case Activation::kGeluTanh: {
+      const float cubic = fmaf(static_cast<float>(kGeluTanhCubic) * x, x, 1.0F);
+      return x * sigmoid(2.0F * static_cast<float>(kSqrtTwoOverPi) * x * cubic);
+    }
+    case Activation::kClampedSwiglu: {
+      const float bounded = fminf(x, kSwigluLimit);
+      return bounded * sigmoid(kSwigluAlpha * bounded);
+    }
+    case Activation::kReluSquared:
+      break;
+  }
+  return x < 0.0F ? 0.0F : x * x;
+}
+
+HEARTH_KERNEL float factor_of(Activation activation, float up) {
+  if (activation != Activation::kClampedSwiglu) return up;
+  return fminf(fmaxf(up, -kSwigluLimit), kSwigluLimit) + 1.0F;
+}
+
+struct Activate {
+  using Args = ActivateArgs;
+  static HEARTH_KERNEL void at(const Args& args, int64_t index) {
+    const int64_t row = index / args.cols;
+    const int64_t i = index % args.cols;
+    float value = activation_of(args.activation, args.gate[row * args.gate_stride + i]);
+    if (args.up != nullptr) value *= factor_of(args.activation, args.up[row * args.up_stride + i]);
+    args.out[row * args.out_stride + i] = value;
+  }
+};
+
+struct Scale {
+  using Args = ScaleArgs;
+  static HEARTH_KERNEL void at(const Args& args, int64_t i) {
+    const float value = args.x[i] * args.scale;
+    args.x[i] = args.softcap > 0.0F ? args.softcap * tanhf(value / args.softcap) : value;
+  }
+};
+
+struct Add {
+  using Args = AddArgs;
+  static HEARTH_KERNEL void at(const Args& args, int64_t i) {
+    args.out[i] = fmaf(args.x[i], args.scale, args.out[i]);
+  }
+};
+
+}  // namespace
+
+void activate(const ExecContext& context, const ActivateArgs& args) {
+  for_each<Activate>(context, args.rows * args.cols, args);
+}
+
+void scale(const ExecContext& context, const ScaleArgs& args) {
+  for_each<Scale>(context, args.count, args);
+}
+
+void add(const ExecContext& context, const AddArgs& args) {
+  for_each<Add>(context, args.count, args);
+}
+
+}  // namespace hearth::kernels::HEARTH_SIMT

@@ -1,0 +1,331 @@
+#pragma once
+// What one lane of an int8 tensor-core product (kernels/cuda/simt.h) takes from a quantization
+// block: of 32 values, elements 4 quad … + 3 and 16 + 4 quad … + 3 as bytes. The tests hold each
+// one against quant::unpack_group. Included by .cu files after simt.h.
+
+#include <cstdint>
+
+#include "kernels/cuda/simt.h"
+#include "kernels/quant/legacy_blocks.h"
+#include "kernels/quant/unpack_codebook.h"
+
+namespace hearth::kernels::HEARTH_SIMT {
+
+/// Bytes of the two runs of four elements. The value of a byte is itself less LaneUnpack::kOffset.
+struct LaneCodes {
+  uint32_t low;
+  uint32_t high;
+};
+
+/// scale[h] and min[h] as in quant::Group32; [1] is set where kTwoScales.
+struct LaneScales {
+  float scale[2];
+  float min[2];
+};
+
+HEARTH_KERNEL uint32_t load_u16(const uint8_t* at) {
+  return *reinterpret_cast<const uint16_t*>(at);
+}
+/// Four bytes at an address that is a multiple of kAlignment: 1, 2 or 4.
+template <int kAlignment>
+HEARTH_KERNEL uint32_t load_u32(const uint8_t* at) {
+  if constexpr (kAlignment == 4) return *reinterpret_cast<const uint32_t*>(at);
+  if constexpr (kAlignment == 2) return load_u16(at) | load_u16(at + 2) << 16;
+  return at[0] | uint32_t{at[1]} << 8 | uint32_t{at[2]} << 16 | uint32_t{at[3]} << 24;
+}
+HEARTH_KERNEL float load_f16(const uint8_t* at) {
+  return simt::half_to_float(*reinterpret_cast<const uint16_t*>(at));
+}
+HEARTH_KERNEL float load_f32(const uint8_t* at) { return *reinterpret_cast<const float*>(at); }
+
+/// The low and the high half-bytes of four bytes.
+HEARTH_KERNEL LaneCodes half_bytes(uint32_t word) {
+  return {word & 0x0F0F0F0FU, word >> 4 & 0x0F0F0F0FU};
+}
+
+/// Bit i of the low four becomes bit 4 of byte i.
+HEARTH_KERNEL uint32_t fifth_bits(uint32_t bits) {
+  return ((bits & 15U) * 0x00204081U & 0x01010101U) << 4;
+}
+
+/// Values by 4-bit codes, four to a word.
+struct ValueTable {
+  uint32_t words[4];
+};
+/// quant::iq4_value: -127 -104 -83 -65, -49 -35 -22 -10, 1 13 25 38, 53 69 89 113.
+inline constexpr ValueTable kIq4Values{{0xBFAD9881U, 0xF6EADDCFU, 0x26190D01U, 0x71594535U}};
+/// quant::mxfp4_value: 0 1 2 3, 4 6 8 12, and the same below zero.
+inline constexpr ValueTable kMxfp4Values{{0x03020100U, 0x0C080604U, 0xFDFEFF00U, 0xF4F8FAFCU}};
+
+/// The values of the low and of the high half-bytes of four bytes.
+HEARTH_KERNEL LaneCodes table_values(const ValueTable table, uint32_t word) {
+  uint32_t pairs[2];  // values in the order of half-bytes: low and high of a byte side by side
+  for (int i = 0; i < 2; ++i) {
+    const uint32_t codes = word >> (16 * i) & 0xFFFFU;
+    const uint32_t lower = simt::byte_permute(table.words[0], table.words[1], codes & 0x7777U);
+    const uint32_t upper = simt::byte_permute(table.words[2], table.words[3], codes & 0x7777U);
+    pairs[i] = simt::byte_permute(lower, upper, 0x3210U | (codes & 0x8888U) >> 1);
+  }
+  return {simt::byte_permute(pairs[0], pairs[1], 0x6420U),
+          simt::byte_permute(pairs[0], pairs[1], 0x7531U)};
+}
+
+/// Any type, by its scalar definition: right, and slow. Types in use have their own below.
+template <typename Block>
+struct LaneUnpack {
+  static constexpr int kOffset = 0;
+  static constexpr bool kTwoScales = true;
+  static constexpr bool kMin = true;
+
+  static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int group, int quad) {
+    quant::Group32 unpacked;
+    quant::unpack_group(*reinterpret_cast<const Block*>(block), group, unpacked);
+    LaneCodes out{0, 0};
+    for (int i = 0; i < 4; ++i) {
+      out.low |= static_cast<uint32_t>(static_cast<uint8_t>(unpacked.q[4 * quad + i])) << (8 * i);
+      out.high |= static_cast<uint32_t>(static_cast<uint8_t>(unpacked.q[16 + 4 * quad + i]))
+                  << (8 * i);
+    }
+    return out;
+  }
+  static HEARTH_KERNEL LaneScales scales(const uint8_t* block, int group) {
+    quant::Group32 unpacked;
+    quant::unpack_group(*reinterpret_cast<const Block*>(block), group, unpacked);
+    return {{unpacked.scale[0], unpacked.scale[1]}, {unpacked.min[0], unpacked.min[1]}};
+  }
+};
+
+/// What types with one scale for 32 values share.
+template <int kCodeOffset, bool kHasMin>
+struct OneScale {
+  static constexpr int kOffset = kCodeOffset;
+  static constexpr bool kTwoScales = false;
+  static constexpr bool kMin = kHasMin;
+};
+/// What types with one scale for 16 values share.
+template <int kCodeOffset, bool kHasMin>
+struct TwoScales {
+  static constexpr int kOffset = kCodeOffset;
+  static constexpr bool kTwoScales = true;
+  static constexpr bool kMin = kHasMin;
+};
+
+template <>
+struct LaneUnpack<quant::BlockQ4_0> : OneScale<8, false> {
+  static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int, int quad) {
+    return half_bytes(load_u32<2>(block + 2 + 4 * quad));
+  }
+  static HEARTH_KERNEL LaneScales scales(const uint8_t* block, int) {
+    return {{load_f16(block), 0.0F}, {}};
+  }
+};
+
+template <>
+struct LaneUnpack<quant::BlockQ4_1> : OneScale<0, true> {
+  static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int, int quad) {
+    return half_bytes(load_u32<4>(block + 4 + 4 * quad));
+  }
+  static HEARTH_KERNEL LaneScales scales(const uint8_t* block, int) {
+    return {{load_f16(block), 0.0F}, {-load_f16(block + 2), 0.0F}};
+  }
+};
+
+HEARTH_KERNEL LaneCodes five_bits(uint32_t low_bits, uint32_t fifth, int quad) {
+  LaneCodes codes = half_bytes(low_bits);
+  codes.low |= fifth_bits(fifth >> (4 * quad));
+  codes.high |= fifth_bits(fifth >> (16 + 4 * quad));
+  return codes;
+}
+
+template <>
+struct LaneUnpack<quant::BlockQ5_0> : OneScale<16, false> {
+  static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int, int quad) {
+    return five_bits(load_u32<2>(block + 6 + 4 * quad), load_u32<2>(block + 2), quad);
+  }
+  static HEARTH_KERNEL LaneScales scales(const uint8_t* block, int) {
+    return {{load_f16(block), 0.0F}, {}};
+  }
+};
+
+template <>
+struct LaneUnpack<quant::BlockQ5_1> : OneScale<0, true> {
+  static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int, int quad) {
+    return five_bits(load_u32<4>(block + 8 + 4 * quad), load_u32<4>(block + 4), quad);
+  }
+  static HEARTH_KERNEL LaneScales scales(const uint8_t* block, int) {
+    return {{load_f16(block), 0.0F}, {-load_f16(block + 2), 0.0F}};
+  }
+};
+
+template <>
+struct LaneUnpack<quant::BlockQ8_0> : OneScale<0, false> {
+  static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int, int quad) {
+    return {load_u32<2>(block + 2 + 4 * quad), load_u32<2>(block + 18 + 4 * quad)};
+  }
+  static HEARTH_KERNEL LaneScales scales(const uint8_t* block, int) {
+    return {{load_f16(block), 0.0F}, {}};
+  }
+};
+
+template <>
+struct LaneUnpack<quant::BlockIQ4_NL> : OneScale<0, false> {
+  static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int, int quad) {
+    return table_values(kIq4Values, load_u32<2>(block + 2 + 4 * quad));
+  }
+  static HEARTH_KERNEL LaneScales scales(const uint8_t* block, int) {
+    return {{load_f16(block), 0.0F}, {}};
+  }
+};
+
+template <>
+struct LaneUnpack<quant::BlockMXFP4> : OneScale<0, false> {
+  static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int, int quad) {
+    return table_values(kMxfp4Values, load_u32<1>(block + 1 + 4 * quad));
+  }
+  static HEARTH_KERNEL LaneScales scales(const uint8_t* block, int) {
+    return {{quant::mxfp4_scale(block[0]), 0.0F}, {}};
+  }
+};
+
+/// Bits [shift, shift + 2) of each byte.
+HEARTH_KERNEL uint32_t two_bits(uint32_t word, int shift) { return word >> shift & 0x03030303U; }
+
+template <>
+struct LaneUnpack<quant::BlockQ2_K> : TwoScales<0, true> {
+  static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int group, int quad) {
+    const uint8_t* qs = block + 16 + 32 * (group / 4) + 4 * quad;
+    const int shift = 2 * (group % 4);
+    return {two_bits(load_u32<4>(qs), shift), two_bits(load_u32<4>(qs + 16), shift)};
+  }
+  static HEARTH_KERNEL LaneScales scales(const uint8_t* block, int group) {
+    const float d = load_f16(block + 80);
+    const float dmin = load_f16(block + 82);
+    const uint32_t packed = load_u16(block + 2 * group);
+    return {
+        {d * static_cast<float>(packed & 15U), d * static_cast<float>(packed >> 8 & 15U)},
+        {dmin * static_cast<float>(packed >> 4 & 15U), dmin * static_cast<float>(packed >> 12)}};
+  }
+};
+
+template <>
+struct LaneUnpack<quant::BlockQ3_K> : TwoScales<4, false> {
+  static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int group, int quad) {
+    const uint8_t* qs = block + 32 + 32 * (group / 4) + 4 * quad;
+    const uint8_t* hmask = block + 4 * quad;
+    const int shift = 2 * (group % 4);
+    return {two_bits(load_u32<2>(qs), shift) | third_bits(load_u32<2>(hmask), group),
+            two_bits(load_u32<2>(qs + 16), shift) | third_bits(load_u32<2>(hmask + 16), group)};
+  }
+  static HEARTH_KERNEL uint32_t third_bits(uint32_t mask, int group) {
+    return (mask >> group & 0x01010101U) << 2;
+  }
+  static HEARTH_KERNEL LaneScales scales(const uint8_t* block, int group) {
+    const float d = load_f16(block + 108);
+    const uint8_t* packed = block + 96;
+    return {{d * static_cast<float>(quant::unpack_scale_q3k(packed, 2 * group)),
+             d * static_cast<float>(quant::unpack_scale_q3k(packed, 2 * group + 1))},
+            {}};
+  }
+};
+
+/// Scale and minimum of Q4_K and Q5_K, which begin alike.
+HEARTH_KERNEL LaneScales scales_with_min(const uint8_t* block, int group) {
+  int scale;
+  int min;
+  quant::unpack_scale_min(block + 4, group, scale, min);
+  return {{load_f16(block) * static_cast<float>(scale), 0.0F},
+          {load_f16(block + 2) * static_cast<float>(min), 0.0F}};
+}
+
+template <>
+struct LaneUnpack<quant::BlockQ4_K> : OneScale<0, true> {
+  static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int group, int quad) {
+    const uint8_t* qs = block + 16 + 32 * (group / 2) + 4 * quad;
+    const int shift = 4 * (group % 2);
+    return {load_u32<4>(qs) >> shift & 0x0F0F0F0FU, load_u32<4>(qs + 16) >> shift & 0x0F0F0F0FU};
+  }
+  static HEARTH_KERNEL LaneScales scales(const uint8_t* block, int group) {
+    return scales_with_min(block, group);
+  }
+};
+
+template <>
+struct LaneUnpack<quant::BlockQ5_K> : OneScale<0, true> {
+  static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int group, int quad) {
+    const uint8_t* qs = block + 48 + 32 * (group / 2) + 4 * quad;
+    const uint8_t* qh = block + 16 + 4 * quad;
+    const int shift = 4 * (group % 2);
+    return {(load_u32<4>(qs) >> shift & 0x0F0F0F0FU) | fifth(load_u32<4>(qh), group),
+            (load_u32<4>(qs + 16) >> shift & 0x0F0F0F0FU) | fifth(load_u32<4>(qh + 16), group)};
+  }
+  static HEARTH_KERNEL uint32_t fifth(uint32_t bits, int group) {
+    return (bits >> group & 0x01010101U) << 4;
+  }
+  static HEARTH_KERNEL LaneScales scales(const uint8_t* block, int group) {
+    return scales_with_min(block, group);
+  }
+};
+
+template <>
+struct LaneUnpack<quant::BlockQ6_K> : TwoScales<32, false> {
+  static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int group, int quad) {
+    const int j = group % 4;  // group within the half of 128 values
+    const uint8_t* ql = block + 64 * (group / 4) + 32 * (j & 1) + 4 * quad;
+    const uint8_t* qh = block + 128 + 32 * (group / 4) + 4 * quad;
+    const int shift = 4 * (j / 2);
+    return {(load_u32<2>(ql) >> shift & 0x0F0F0F0FU) | two_bits(load_u32<2>(qh), 2 * j) << 4,
+            (load_u32<2>(ql + 16) >> shift & 0x0F0F0F0FU) | two_bits(load_u32<2>(qh + 16), 2 * j)
+                                                                << 4};
+  }
+  static HEARTH_KERNEL LaneScales scales(const uint8_t* block, int group) {
+    const float d = load_f16(block + 208);
+    const uint32_t packed = load_u16(block + 192 + 2 * group);
+    return {{d * static_cast<float>(static_cast<int8_t>(packed)),
+             d * static_cast<float>(static_cast<int8_t>(packed >> 8))},
+            {}};
+  }
+};
+
+template <>
+struct LaneUnpack<quant::BlockIQ4_XS> : OneScale<0, false> {
+  static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int group, int quad) {
+    return table_values(kIq4Values, load_u32<4>(block + 8 + 16 * group + 4 * quad));
+  }
+  static HEARTH_KERNEL LaneScales scales(const uint8_t* block, int group) {
+    const int low = block[4 + group / 2] >> (4 * (group % 2)) & 15;
+    const auto high = static_cast<int>(load_u16(block + 2) >> (2 * group) & 3U);
+    return {{load_f16(block) * static_cast<float>((low | high << 4) - 32), 0.0F}, {}};
+  }
+};
+
+template <>
+struct LaneUnpack<quant::BlockQ4_0F32> : OneScale<8, false> {
+  static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int, int quad) {
+    return half_bytes(load_u32<4>(block + 4 + 4 * quad));
+  }
+  static HEARTH_KERNEL LaneScales scales(const uint8_t* block, int) {
+    return {{load_f32(block), 0.0F}, {}};
+  }
+};
+
+template <>
+struct LaneUnpack<quant::BlockQ4_1F32> : OneScale<0, true> {
+  static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int, int quad) {
+    return half_bytes(load_u32<4>(block + 8 + 4 * quad));
+  }
+  static HEARTH_KERNEL LaneScales scales(const uint8_t* block, int) {
+    return {{load_f32(block), 0.0F}, {-load_f32(block + 4), 0.0F}};
+  }
+};
+
+template <>
+struct LaneUnpack<quant::BlockQ8_0F32> : OneScale<0, false> {
+  static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int, int quad) {
+    return {load_u32<4>(block + 4 + 4 * quad), load_u32<4>(block + 20 + 4 * quad)};
+  }
+  static HEARTH_KERNEL LaneScales scales(const uint8_t* block, int) {
+    return {{load_f32(block), 0.0F}, {}};
+  }
+};
+
+}  // namespace hearth::kernels::HEARTH_SIMT

@@ -1,0 +1,176 @@
+// The CUDA runtime. It is linked statically and loads the driver when it is first asked for
+// something: the program starts on machines without one.
+#include "kernels/cuda/cuda_device.h"
+
+#include <cuda_runtime_api.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
+
+#include "base/check.h"
+#include "kernels/cuda/op_context.h"
+#include "kernels/cuda/step_staging.h"
+
+namespace hearth::kernels {
+
+namespace cuda {
+const KernelTable& kernel_table();  // kernels/cuda/table.cu
+}
+
+namespace simt {
+
+void check_cuda(int error, const char* call) {
+  if (error == cudaSuccess) [[likely]]
+    return;
+  std::fprintf(stderr, "hearth: CUDA fault: %s: %s; this process ends\n", call,
+               cudaGetErrorString(static_cast<cudaError_t>(error)));
+  std::abort();
+}
+
+}  // namespace simt
+
+namespace {
+
+using simt::check_cuda;
+
+/// Releases of devices before this cannot run the kernels.
+constexpr int kOldestCapability = 75;
+
+std::unexpected<Error> unusable(int index, const std::string& why) {
+  return fail(ErrorCode::kUnsupported, "GPU " + std::to_string(index) + " cannot be used: " + why);
+}
+
+class CudaDevice final : public Device {
+ public:
+  CudaDevice(DeviceInfo info, int shared_bytes_per_cta) : info_(std::move(info)) {
+    check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
+    op_.stream = stream_;
+    op_.multiprocessors = info_.multiprocessors;
+    op_.capability = info_.capability;
+    op_.shared_bytes_per_cta = static_cast<size_t>(shared_bytes_per_cta);
+  }
+  ~CudaDevice() override {
+    scratch_.reset();
+    step_.reset();
+    if (pinned_ != nullptr) check_cuda(cudaFreeHost(pinned_), "cudaFreeHost");
+    check_cuda(cudaStreamDestroy(stream_), "cudaStreamDestroy");
+  }
+
+  const DeviceInfo& info() const override { return info_; }
+  const KernelTable& table() const override { return cuda::kernel_table(); }
+  ExecContext context() override { return {.stream = &op_}; }
+
+  Result<DeviceMemory> allocate(size_t bytes, const char* what) override {
+    void* data = nullptr;
+    const cudaError_t error = cudaMalloc(&data, bytes);
+    if (error == cudaErrorMemoryAllocation) {
+      static_cast<void>(cudaGetLastError());
+      return fail(ErrorCode::kResourceExhausted, "GPU " + std::to_string(info_.index) + " has no " +
+                                                     std::to_string(bytes) + " bytes left for " +
+                                                     what);
+    }
+    check_cuda(error, "cudaMalloc");
+    return DeviceMemory(*this, data, bytes);
+  }
+
+  void upload(void* to, const void* from, size_t bytes) override {
+    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_), "upload");
+    check_cuda(cudaStreamSynchronize(stream_), "upload");
+  }
+  void download(void* to, const void* from, size_t bytes) override {
+    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "download");
+    check_cuda(cudaStreamSynchronize(stream_), "download");
+  }
+  void copy(void* to, const void* from, size_t bytes) override {
+    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_), "copy");
+  }
+
+  Status reserve(size_t scratch_bytes, int64_t rows, int64_t logit_rows, int64_t pages) override {
+    HEARTH_ASSIGN_OR_RETURN(scratch_, allocate(scratch_bytes, "scratch"));
+    staging_ = StepStaging(rows, logit_rows, pages);
+    HEARTH_ASSIGN_OR_RETURN(step_, allocate(staging_.capacity_bytes(), "a step's input"));
+    check_cuda(cudaMallocHost(&pinned_, staging_.capacity_bytes()), "cudaMallocHost");
+    op_.scratch = scratch_->data();
+    op_.scratch_bytes = scratch_bytes;
+    return {};
+  }
+
+  StepPointers begin_step(const StepInput& input) override {
+    HEARTH_CHECK(step_.has_value(), "the device was told of its largest step");
+    staging_.fill(input);
+    // The copy of the last step has long been read: its logits were waited for.
+    const auto bytes = staging_.bytes();
+    std::copy(bytes.begin(), bytes.end(), static_cast<std::byte*>(pinned_));
+    check_cuda(
+        cudaMemcpyAsync(step_->data(), pinned_, bytes.size(), cudaMemcpyHostToDevice, stream_),
+        "upload of a step");
+    op_.step = staging_.tables(step_->data());
+    return staging_.pointers(step_->data());
+  }
+
+ private:
+  void release(void* data, size_t) override { check_cuda(cudaFree(data), "cudaFree"); }
+
+  DeviceInfo info_;
+  cudaStream_t stream_ = nullptr;
+  simt::OpContext op_;
+  std::optional<DeviceMemory> scratch_;
+  std::optional<DeviceMemory> step_;
+  StepStaging staging_;
+  void* pinned_ = nullptr;
+};
+
+}  // namespace
+
+int cuda_device_count() {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) != cudaSuccess) {
+    static_cast<void>(cudaGetLastError());  // or the next call would report it
+    return 0;
+  }
+  return count;
+}
+
+std::string why_no_cuda_device() {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  static_cast<void>(cudaGetLastError());
+  return error == cudaSuccess ? "the driver shows none" : cudaGetErrorString(error);
+}
+
+Result<DeviceInfo> cuda_device_info(int index) {
+  if (index >= cuda_device_count())
+    return fail(ErrorCode::kUnsupported, "no GPU can be used: " + why_no_cuda_device());
+  cudaDeviceProp properties;
+  DeviceInfo info;
+  info.index = index;
+  size_t free_bytes = 0;
+  size_t total_bytes = 0;
+  for (const cudaError_t error : {cudaGetDeviceProperties(&properties, index), cudaSetDevice(index),
+                                  cudaMemGetInfo(&free_bytes, &total_bytes)}) {
+    if (error == cudaSuccess) continue;
+    static_cast<void>(cudaGetLastError());
+    return unusable(index, cudaGetErrorString(error));
+  }
+  info.name = properties.name;
+  info.capability = 10 * properties.major + properties.minor;
+  info.multiprocessors = properties.multiProcessorCount;
+  info.total_bytes = total_bytes;
+  info.free_bytes = free_bytes;
+  if (info.capability < kOldestCapability)
+    return unusable(index, info.name + " is of compute capability " +
+                               std::to_string(info.capability / 10) + "." +
+                               std::to_string(info.capability % 10) + ", at least 7.5 is needed");
+  return info;
+}
+
+Result<std::unique_ptr<Device>> open_cuda_device(int index) {
+  HEARTH_ASSIGN_OR_RETURN(DeviceInfo info, cuda_device_info(index));
+  int shared_bytes = 0;
+  check_cuda(cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, index),
+             "cudaDeviceGetAttribute");
+  return std::make_unique<CudaDevice>(std::move(info), shared_bytes);
+}
+
+}  // namespace hearth::kernels

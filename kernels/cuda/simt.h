@@ -1,0 +1,334 @@
+#pragma once
+// What kernels say to the GPU: the index of a thread, barriers, shuffles, tensor-core products,
+// copies into shared memory. Kernels are written against these names alone, so that the very same
+// source runs on the device and, by kernels/cuda/emulator/emulator.h, thread by thread on the host,
+// where tests compare it with the reference on machines without a GPU.
+//
+// A kernel is a struct:
+//   struct FooKernel {
+//     using Args = FooArgs;                      // a plain struct, at most 4 KiB
+//     static constexpr int kThreads = 256;       // of a cta, a multiple of 32
+//     static HEARTH_KERNEL void run(const Args& args);
+//   };
+// and simt::launch<FooKernel>(context, ctas, shared_bytes, args) runs it.
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/cuda/op_context.h"
+#include "kernels/quant/half.h"
+
+#if defined(__CUDACC__)
+#define HEARTH_KERNEL __device__ __forceinline__
+#define HEARTH_SIMT cuda  // the namespace of kernels and ops
+#define HEARTH_UNROLL _Pragma("unroll")
+#include <cuda_runtime.h>
+#else
+#define HEARTH_KERNEL inline
+#define HEARTH_SIMT emulated
+#define HEARTH_UNROLL
+#include "kernels/cuda/emulator/emulator.h"
+#endif
+
+namespace hearth::kernels::simt {
+
+inline constexpr int kWarp = 32;
+
+/// 16 bytes that one instruction loads.
+struct alignas(16) Vec16 {
+  uint32_t word[4];
+};
+
+#if defined(__CUDACC__)
+
+HEARTH_KERNEL int thread_index() { return static_cast<int>(threadIdx.x); }
+HEARTH_KERNEL Ctas cta_index() {
+  return {static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y), static_cast<int>(blockIdx.z)};
+}
+HEARTH_KERNEL void sync_cta() { __syncthreads(); }
+HEARTH_KERNEL void sync_warp() { __syncwarp(); }
+
+/// The value of lane `lane ^ mask`.
+template <typename T>
+HEARTH_KERNEL T shuffle_xor(T value, int mask) {
+  return __shfl_xor_sync(0xFFFFFFFFU, value, mask);
+}
+
+/// The value of lane `lane`.
+template <typename T>
+HEARTH_KERNEL T shuffle(T value, int lane) {
+  return __shfl_sync(0xFFFFFFFFU, value, lane);
+}
+
+/// The cta's dynamic shared memory, aligned to 16 bytes; `launch` says how much there is.
+HEARTH_KERNEL unsigned char* shared_memory() {
+  extern __shared__ __align__(16) unsigned char hearth_shared[];
+  return hearth_shared;
+}
+
+#else
+
+inline int thread_index() { return emulator::thread_index(); }
+inline Ctas cta_index() { return emulator::cta_index(); }
+inline void sync_cta() { emulator::sync_cta(); }
+inline void sync_warp() { emulator::sync_warp(); }
+template <typename T>
+T shuffle_xor(T value, int mask) {
+  static_assert(sizeof(T) == 4);
+  return emulator::shuffle_xor(value, mask);
+}
+template <typename T>
+T shuffle(T value, int lane) {
+  static_assert(sizeof(T) == 4);
+  return emulator::shuffle(value, lane);
+}
+inline unsigned char* shared_memory() { return emulator::shared_memory(); }
+
+#endif
+
+HEARTH_KERNEL int lane_index() { return thread_index() % kWarp; }
+HEARTH_KERNEL int warp_index() { return thread_index() / kWarp; }
+
+/// The sum over a warp, by halves: the same bits in every lane.
+HEARTH_KERNEL float warp_sum(float value) {
+  for (int mask = kWarp / 2; mask > 0; mask /= 2) value += shuffle_xor(value, mask);
+  return value;
+}
+
+HEARTH_KERNEL float warp_max(float value) {
+  for (int mask = kWarp / 2; mask > 0; mask /= 2) value = fmaxf(value, shuffle_xor(value, mask));
+  return value;
+}
+
+/// The sum over a cta of kThreads threads: by halves in each warp, then over the warps in order.
+/// `scratch` has room for kThreads / 32 floats and is free again when all have returned.
+template <int kThreads>
+HEARTH_KERNEL float cta_sum(float value, float* scratch) {
+  const float of_warp = warp_sum(value);
+  if (lane_index() == 0) scratch[warp_index()] = of_warp;
+  sync_cta();
+  float sum = 0.0F;
+  for (int warp = 0; warp < kThreads / kWarp; ++warp) sum += scratch[warp];
+  sync_cta();
+  return sum;
+}
+
+// ---- Bits.
+
+#if defined(__CUDACC__)
+
+HEARTH_KERNEL float half_to_float(uint16_t half) {
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(half));
+  return value;
+}
+/// Bytes of {b, a} by selector: half-byte i of it, 0 to 7, names what becomes byte i.
+HEARTH_KERNEL uint32_t byte_permute(uint32_t a, uint32_t b, uint32_t selector) {
+  return __byte_perm(a, b, selector);
+}
+
+#else
+
+inline float half_to_float(uint16_t half) { return f16_to_f32(half); }
+inline uint32_t byte_permute(uint32_t a, uint32_t b, uint32_t selector) {
+  const uint64_t bytes = static_cast<uint64_t>(b) << 32 | a;
+  uint32_t out = 0;
+  for (uint32_t i = 0; i < 4; ++i) {
+    const uint32_t from = selector >> (4 * i) & 7U;
+    out |= static_cast<uint32_t>(bytes >> (8 * from) & 0xFFU) << (8 * i);
+  }
+  return out;
+}
+
+#endif
+
+// ---- Copies from global to shared memory that go on while the thread computes. All of a thread's
+// copies since the last commit are a group; wait<N> returns when all but the N youngest groups are
+// done. A barrier then shows them to the other threads. Where the device has no such copies
+// (sm_75), they are done at once.
+
+#if defined(__CUDACC__)
+
+template <int kBytes>
+HEARTH_KERNEL void copy_async(void* shared, const void* global) {
+  static_assert(kBytes == 4 || kBytes == 16);
+#if __CUDA_ARCH__ >= 800
+  const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  if constexpr (kBytes == 16) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(global) : "memory");
+  } else {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(to), "l"(global) : "memory");
+  }
+#else
+  if constexpr (kBytes == 16) {
+    *static_cast<Vec16*>(shared) = *static_cast<const Vec16*>(global);
+  } else {
+    *static_cast<uint32_t*>(shared) = *static_cast<const uint32_t*>(global);
+  }
+#endif
+}
+
+HEARTH_KERNEL void copy_async_commit() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+
+template <int kYoungest>
+HEARTH_KERNEL void copy_async_wait() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.wait_group %0;" ::"n"(kYoungest) : "memory");
+#endif
+}
+
+#else
+
+template <int kBytes>
+void copy_async(void* shared, const void* global) {
+  static_assert(kBytes == 4 || kBytes == 16);
+  emulator::copy_async(shared, global, kBytes);
+}
+inline void copy_async_commit() { emulator::copy_async_commit(); }
+template <int kYoungest>
+void copy_async_wait() {
+  emulator::copy_async_wait(kYoungest);
+}
+
+#endif
+
+// ---- Tensor cores: c += a b for a warp. a is [16, k] (rows: outputs), b is [k, 8], c is [16, 8].
+// With row = lane / 4 and quad = lane % 4, a lane holds (PTX ISA, "Matrix Fragments"):
+//   c[0], c[1]: row `row`, columns 2 quad and 2 quad + 1; c[2], c[3]: the same of row `row + 8`
+//   int8, k = 32:  a[0]: row `row`, k = 4 quad …+3; a[1]: row + 8; a[2], a[3]: the same, k + 16
+//                  b[0]: column `row`, k = 4 quad …+3; b[1]: k + 16
+//   int8, k = 16:  a[0], a[1], b of the above
+//   16-bit floats, k = 16: a[0]: row `row`, k = 2 quad, +1; a[1]: row + 8; a[2], a[3]: k + 8
+//                  b[0]: column `row`, k = 2 quad, +1; b[1]: k + 8
+// An integer product is exact. A float product's order of summation is the hardware's own, the same
+// for each column whatever the others hold.
+
+#if defined(__CUDACC__)
+
+#if __CUDA_ARCH__ < 800
+HEARTH_KERNEL void mma_s8_m8(int32_t& c0, int32_t& c1, uint32_t a, uint32_t b) {
+  asm("mma.sync.aligned.m8n8k16.row.col.s32.s8.s8.s32 {%0,%1}, {%2}, {%3}, {%0,%1};"
+      : "+r"(c0), "+r"(c1)
+      : "r"(a), "r"(b));
+}
+#endif
+
+HEARTH_KERNEL void mma_s8_k16(int32_t (&c)[4], uint32_t a0, uint32_t a1, uint32_t b) {
+#if __CUDA_ARCH__ >= 800
+  asm("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+      : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+      : "r"(a0), "r"(a1), "r"(b));
+#else
+  mma_s8_m8(c[0], c[1], a0, b);
+  mma_s8_m8(c[2], c[3], a1, b);
+#endif
+}
+
+HEARTH_KERNEL void mma_s8_k32(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+#if __CUDA_ARCH__ >= 800
+  asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%0,%1,%2,%3};"
+      : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+  mma_s8_k16(c, a[0], a[1], b[0]);
+  mma_s8_k16(c, a[2], a[3], b[1]);
+#endif
+}
+
+HEARTH_KERNEL void mma_f16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+#if __CUDA_ARCH__ >= 800
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%0,%1,%2,%3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+  for (int half = 0; half < 2; ++half) {
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, "
+        "{%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[2 * half]), "r"(a[2 * half + 1]), "r"(b[half]));
+  }
+#endif
+}
+
+/// Only where the device has it: sm_80 and later.
+HEARTH_KERNEL void mma_bf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+#if __CUDA_ARCH__ >= 800
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%0,%1,%2,%3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+  __trap();
+#endif
+}
+
+#else
+
+inline void mma_bf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  emulator::mma_bf16(c, a, b);
+}
+inline void mma_s8_k16(int32_t (&c)[4], uint32_t a0, uint32_t a1, uint32_t b) {
+  emulator::mma_s8_k16(c, a0, a1, b);
+}
+inline void mma_s8_k32(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  emulator::mma_s8_k32(c, a, b);
+}
+inline void mma_f16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  emulator::mma_f16(c, a, b);
+}
+
+#endif
+
+// ---- Launching.
+
+#if defined(__CUDACC__)
+
+template <typename Kernel>
+__global__ void __launch_bounds__(Kernel::kThreads)
+    entry(const __grid_constant__ typename Kernel::Args args) {
+  Kernel::run(args);
+}
+
+/// Runs the kernel on the context's stream. No grid dimension may be zero.
+template <typename Kernel>
+void launch(const ExecContext& context, Ctas ctas, size_t shared_bytes,
+            const typename Kernel::Args& args) {
+  static_assert(sizeof(typename Kernel::Args) <= 4096 && Kernel::kThreads % kWarp == 0);
+  const OpContext& op = op_context(context);
+  check_launch(op, ctas, shared_bytes);
+  if (shared_bytes > kSharedBytesUnasked) {
+    static const bool granted = [&] {
+      check_cuda(cudaFuncSetAttribute(entry<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                      static_cast<int>(op.shared_bytes_per_cta)),
+                 "cudaFuncSetAttribute");
+      return true;
+    }();
+    static_cast<void>(granted);
+  }
+  const dim3 grid(static_cast<unsigned>(ctas.x), static_cast<unsigned>(ctas.y),
+                  static_cast<unsigned>(ctas.z));
+  entry<Kernel>
+      <<<grid, Kernel::kThreads, shared_bytes, static_cast<cudaStream_t>(op.stream)>>>(args);
+  check_cuda(cudaGetLastError(), "kernel launch");
+}
+
+#else
+
+template <typename Kernel>
+void launch(const ExecContext& context, Ctas ctas, size_t shared_bytes,
+            const typename Kernel::Args& args) {
+  static_assert(sizeof(typename Kernel::Args) <= 4096 && Kernel::kThreads % kWarp == 0);
+  check_launch(op_context(context), ctas, shared_bytes);
+  emulator::run(ctas, Kernel::kThreads, shared_bytes, [&args] { Kernel::run(args); });
+}
+
+#endif
+
+}  // namespace hearth::kernels::simt

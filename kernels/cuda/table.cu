@@ -1,0 +1,30 @@
+#include "kernels/cuda/simt.h"
+//
+#include "kernels/cuda/ops.h"
+#include "kernels/matmul/matmul.h"
+
+namespace hearth::kernels::HEARTH_SIMT {
+
+const KernelTable& kernel_table() {
+  static const KernelTable table = {.name = "cuda",
+                                    .embed = embed,
+                                    .rms_norm = rms_norm,
+                                    .layer_norm = layer_norm,
+                                    .quantize = quantize,
+                                    .matmul_input = matmul_input,
+                                    .matmul = matmul,
+                                    .rope_table = rope_table,
+                                    .rope = rope,
+                                    .kv_store = kv_store,
+                                    .attention = attention,
+                                    .activate = activate,
+                                    .scale = scale,
+                                    .add = add,
+                                    .route = route,
+                                    .gather = gather,
+                                    .expert_matmul = expert_matmul,
+                                    .combine = combine};
+  return table;
+}
+
+}  // namespace hearth::kernels::HEARTH_SIMT

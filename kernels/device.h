@@ -1,0 +1,107 @@
+#pragma once
+// An accelerator as the engine sees it: memory, copies, and a table of ops on one stream.
+// Everything is ordered: what is called later happens later. A fault of the device ends the process
+// with a line in the log (DESIGN §2.4).
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "base/result.h"
+#include "kernels/kernel_table.h"
+
+namespace hearth::kernels {
+
+struct DeviceInfo {
+  std::string name;  // "NVIDIA H200"
+  int32_t index = 0;
+  int32_t capability = 0;  // 10 * major + minor
+  int32_t multiprocessors = 0;
+  uint64_t total_bytes = 0;
+  uint64_t free_bytes = 0;  // when it was asked
+};
+
+class Device;
+
+/// Owns a range of a device's memory, aligned to 256 bytes. The device must outlive it.
+class DeviceMemory {
+ public:
+  DeviceMemory() = default;
+  DeviceMemory(Device& device, void* data, size_t bytes)
+      : device_(&device), data_(data), bytes_(bytes) {}
+  DeviceMemory(DeviceMemory&& other) noexcept
+      : device_(other.device_),
+        data_(std::exchange(other.data_, nullptr)),
+        bytes_(std::exchange(other.bytes_, 0)) {}
+  DeviceMemory& operator=(DeviceMemory&& other) noexcept {
+    std::swap(device_, other.device_);
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  DeviceMemory(const DeviceMemory&) = delete;
+  DeviceMemory& operator=(const DeviceMemory&) = delete;
+  ~DeviceMemory();
+
+  [[nodiscard]] std::byte* data() const { return static_cast<std::byte*>(data_); }
+  [[nodiscard]] size_t bytes() const { return bytes_; }
+
+ private:
+  Device* device_ = nullptr;
+  void* data_ = nullptr;
+  size_t bytes_ = 0;
+};
+
+/// What the ops of one step share, in host memory.
+struct StepInput {
+  std::span<const SequenceRows> sequences;  // their rows cover the step's, in order
+  int32_t page_tokens = 0;
+  std::span<const int32_t> positions;   // [rows]
+  std::span<const int32_t> logit_rows;  // may be empty
+};
+
+/// The same where the ops read it. For ops that take SequenceRows the device remembers the rest.
+struct StepPointers {
+  const int32_t* positions = nullptr;   // [rows]
+  const int32_t* logit_rows = nullptr;  // [logit_rows]
+};
+
+class Device {
+ public:
+  Device() = default;
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+  virtual ~Device() = default;
+
+  [[nodiscard]] virtual const DeviceInfo& info() const = 0;
+  [[nodiscard]] virtual const KernelTable& table() const = 0;
+  /// What the table's ops are called with.
+  [[nodiscard]] virtual ExecContext context() = 0;
+
+  /// kResourceExhausted with `what` and the bytes if the device has not so much left.
+  virtual Result<DeviceMemory> allocate(size_t bytes, const char* what) = 0;
+  /// `from` may be reused when this returns.
+  virtual void upload(void* to, const void* from, size_t bytes) = 0;
+  /// Waits for everything before it; `to` is complete when this returns.
+  virtual void download(void* to, const void* from, size_t bytes) = 0;
+  virtual void copy(void* to, const void* from, size_t bytes) = 0;
+
+  /// Memory for ops that work in two launches, and for steps of so many rows, wanted logits and
+  /// pages of all their sequences. Called once, before the first step.
+  virtual Status reserve(size_t scratch_bytes, int64_t rows, int64_t logit_rows, int64_t pages) = 0;
+  /// Brings a step's input to the device.
+  virtual StepPointers begin_step(const StepInput& input) = 0;
+
+ private:
+  friend class DeviceMemory;
+  virtual void release(void* data, size_t bytes) = 0;
+};
+
+inline DeviceMemory::~DeviceMemory() {
+  if (data_ != nullptr) device_->release(data_, bytes_);
+}
+
+}  // namespace hearth::kernels

@@ -1,0 +1,174 @@
+// Float weights on the device: on the tensor cores where the type and the shape let them, else by
+// plain multiplications.
+#include "kernels/cuda/simt.h"
+//
+#include "kernels/matmul/cuda_matmul.h"
+#include "kernels/matmul/tensor_float.h"
+
+namespace hearth::kernels::HEARTH_SIMT {
+namespace {
+
+/// x as high + low, both 16-bit floats. For F16, whose range is small, a row is first divided by
+/// the power of two that brings its largest value to [2^14, 2^15); its sums are multiplied by it.
+struct SplitArgs {
+  const float* x;    // [rows, cols]
+  uint16_t* high;    // [rows, cols]
+  uint16_t* low;     // [rows, cols]
+  float* row_scale;  // [rows]
+  int64_t cols;
+  bool bf16;
+};
+
+struct SplitRowsKernel {
+  using Args = SplitArgs;
+  static constexpr int kThreads = 256;
+
+  static HEARTH_KERNEL void run(const Args& args) {
+    const int64_t row = simt::cta_index().x;
+    const float* x = args.x + row * args.cols;
+    const float scale = args.bf16 ? 1.0F : row_scale(x, args.cols);
+    if (simt::thread_index() == 0) args.row_scale[row] = scale;
+    const float inverse = 1.0F / scale;
+    for (int64_t i = simt::thread_index(); i < args.cols; i += kThreads) {
+      const float value = x[i] * inverse;
+      const uint16_t high = args.bf16 ? f32_to_bf16(value) : f32_to_f16(value);
+      const float rest = value - (args.bf16 ? bf16_to_f32(high) : f16_to_f32(high));
+      args.high[row * args.cols + i] = high;
+      args.low[row * args.cols + i] = args.bf16 ? f32_to_bf16(rest) : f32_to_f16(rest);
+    }
+  }
+
+  static HEARTH_KERNEL float row_scale(const float* x, int64_t cols) {
+    auto* of_warps = reinterpret_cast<float*>(simt::shared_memory());
+    float largest = 0.0F;
+    for (int64_t i = simt::thread_index(); i < cols; i += kThreads)
+      largest = fmaxf(largest, fabsf(x[i]));
+    largest = simt::warp_max(largest);
+    if (simt::lane_index() == 0) of_warps[simt::warp_index()] = largest;
+    simt::sync_cta();
+    for (int i = 0; i < kThreads / simt::kWarp; ++i) largest = fmaxf(largest, of_warps[i]);
+    // 2^(e - 14) of a value in [2^e, 2^(e + 1)). Rows of tiny values and infinities stay as they
+    // are: neither gets more precise.
+    const auto exponent = static_cast<int>(float_to_bits(largest) >> 23);
+    const bool plain = exponent < 32 || exponent == 255;
+    return plain ? 1.0F : float_from_bits(static_cast<uint32_t>(exponent - 14) << 23);
+  }
+};
+
+/// A warp for each output and 8 rows: lane l multiplies values l, l + 32, …; the lanes are folded
+/// by halves.
+struct FloatArgs {
+  TensorMatmulArgs matmul;
+  DType type;
+};
+
+struct FloatMatmulKernel {
+  using Args = FloatArgs;
+  static constexpr int kThreads = 256;
+  static constexpr int kRows = 8;
+  static constexpr int kOutputs = kThreads / simt::kWarp;
+
+  static HEARTH_KERNEL void run(const Args& args) {
+    const simt::Ctas cta = simt::cta_index();
+    const TensorMatmulArgs& m = args.matmul;
+    int index = 0;
+    while (index + 1 < m.num_jobs && cta.x >= m.jobs[index + 1].first_tile) ++index;
+    const TensorJob& job = m.jobs[index];
+    const int output = (cta.x - job.first_tile) * kOutputs + simt::warp_index();
+    if (output >= job.outputs) return;  // the whole warp
+    const uint8_t* weight = job.weight + cta.z * m.expert_bytes + output * m.weight_row_bytes;
+    const int64_t bias_at = static_cast<int64_t>(cta.z) * job.outputs + output;
+    const float bias = job.bias == nullptr ? 0.0F : job.bias[bias_at];
+    int row = cta.y * kRows;
+    int end = row + kRows < m.rows ? row + kRows : m.rows;
+    if (m.begin != nullptr) {
+      row = m.begin[cta.z];
+      end = m.begin[cta.z + 1];
+    }
+    for (; row < end; row += kRows)
+      multiply(args, job, weight, bias, output, row, row + kRows < end ? row + kRows : end);
+  }
+
+  static HEARTH_KERNEL float weight_at(DType type, const uint8_t* weight, int64_t i) {
+    if (type == DType::kF32) return reinterpret_cast<const float*>(weight)[i];
+    const uint16_t bits = reinterpret_cast<const uint16_t*>(weight)[i];
+    return type == DType::kF16 ? simt::half_to_float(bits) : bf16_to_f32(bits);
+  }
+
+  static HEARTH_KERNEL void multiply(const Args& args, const TensorJob& job, const uint8_t* weight,
+                                     float bias, int output, int begin, int end) {
+    const int64_t cols = args.matmul.cols;
+    const auto* x = reinterpret_cast<const float*>(args.matmul.planes[0].data);
+    float sums[kRows] = {};
+    for (int64_t i = simt::lane_index(); i < cols; i += simt::kWarp) {
+      const float w = weight_at(args.type, weight, i);
+      HEARTH_UNROLL
+      for (int r = 0; r < kRows; ++r)
+        if (begin + r < end) sums[r] = fmaf(w, x[(begin + r) * cols + i], sums[r]);
+    }
+    for (int r = 0; r < kRows; ++r) {
+      const float sum = simt::warp_sum(sums[r]);
+      if (simt::lane_index() != 0 || begin + r >= end) continue;
+      float& out = job.out[(begin + r) * job.out_stride + output];
+      const float total = sum + bias;
+      out = job.accumulate ? out + total : total;
+    }
+  }
+};
+
+void launch_plain(const ExecContext& context, DType type, TensorMatmulArgs args, int experts) {
+  int tiles = 0;
+  for (int j = 0; j < args.num_jobs; ++j) {
+    args.jobs[j].first_tile = tiles;
+    tiles += (args.jobs[j].outputs + FloatMatmulKernel::kOutputs - 1) / FloatMatmulKernel::kOutputs;
+  }
+  const int row_tiles = args.begin != nullptr
+                            ? 1
+                            : (args.rows + FloatMatmulKernel::kRows - 1) / FloatMatmulKernel::kRows;
+  simt::launch<FloatMatmulKernel>(context, {.x = tiles, .y = row_tiles, .z = experts}, 0,
+                                  {args, type});
+}
+
+/// Whether the tensor cores of this device take the type, rows are whole groups, and 16 bytes of
+/// them can be loaded at once.
+bool suits_tensor_cores(const simt::OpContext& op, DType type, const TensorMatmulArgs& args) {
+  if (args.cols % 32 != 0 || args.weight_row_bytes % 16 != 0 || args.expert_bytes % 16 != 0)
+    return false;
+  for (int j = 0; j < args.num_jobs; ++j)
+    if (reinterpret_cast<uintptr_t>(args.jobs[j].weight) % 16 != 0) return false;
+  return type == DType::kF16 || (type == DType::kBF16 && op.capability >= 80);
+}
+
+}  // namespace
+
+void launch_float(const ExecContext& context, DType type, TensorMatmulArgs args,
+                  const ActivationView& x, int experts) {
+  if (args.rows == 0) return;
+  const simt::OpContext& op = simt::op_context(context);
+  args.planes[0] = {reinterpret_cast<const uint8_t*>(x.f32),
+                    args.cols * static_cast<int64_t>(sizeof(float))};
+  if (!suits_tensor_cores(op, type, args)) {
+    launch_plain(context, type, args, experts);
+    return;
+  }
+  const size_t values = static_cast<size_t>(args.rows) * static_cast<size_t>(args.cols);
+  const size_t used =
+      2 * values * sizeof(uint16_t) + static_cast<size_t>(args.rows) * sizeof(float);
+  HEARTH_CHECK(op.scratch_bytes >= used, "the scratch memory holds both halves of the input");
+  auto* high = static_cast<uint16_t*>(op.scratch);
+  auto* row_scale = reinterpret_cast<float*>(high + 2 * values);
+  const bool bf16 = type == DType::kBF16;
+  simt::launch<SplitRowsKernel>(context, {.x = args.rows}, 32 * sizeof(float),
+                                {x.f32, high, high + values, row_scale, args.cols, bf16});
+  for (int p = 0; p < 2; ++p)
+    args.planes[p] = {reinterpret_cast<const uint8_t*>(high + static_cast<size_t>(p) * values),
+                      args.cols * int64_t{2}};
+  args.row_scale = row_scale;
+  if (bf16) {
+    launch_tensor_matmul<FloatFormat<true>, false>(context, args, experts, used);
+  } else {
+    launch_tensor_matmul<FloatFormat<false>, false>(context, args, experts, used);
+  }
+}
+
+}  // namespace hearth::kernels::HEARTH_SIMT

@@ -1,0 +1,32 @@
+// Weights in blocks of 256 values.
+#include "kernels/cuda/simt.h"
+//
+#include "kernels/matmul/cuda_matmul.h"
+#include "kernels/matmul/tensor_quantized.h"
+
+namespace hearth::kernels::HEARTH_SIMT {
+
+void launch_quantized_256(const ExecContext& context, DType type, const TensorMatmulArgs& args,
+                          int experts) {
+  const auto run = [&]<typename Block>() {
+    launch_tensor_matmul<QuantizedFormat<Block>, false>(context, args, experts, 0);
+  };
+  switch (type) {
+    case DType::kQ2_K:
+      return run.template operator()<quant::BlockQ2_K>();
+    case DType::kQ3_K:
+      return run.template operator()<quant::BlockQ3_K>();
+    case DType::kQ4_K:
+      return run.template operator()<quant::BlockQ4_K>();
+    case DType::kQ5_K:
+      return run.template operator()<quant::BlockQ5_K>();
+    case DType::kQ6_K:
+      return run.template operator()<quant::BlockQ6_K>();
+    case DType::kIQ4_XS:
+      return run.template operator()<quant::BlockIQ4_XS>();
+    default:
+      HEARTH_CHECK(false, "a type of this file");
+  }
+}
+
+}  // namespace hearth::kernels::HEARTH_SIMT

@@ -1,0 +1,195 @@
+// The device's matmul against the scalar reference, and its promise of equal bits.
+
+#include "kernels/matmul/matmul.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "kernels/cuda/emulator/emulated_device.h"
+#include "kernels/cuda/emulator/emulator.h"
+#include "tests/kernels/cuda/support_device.h"
+#include "tests/kernels/matmul/support_matmul.h"
+
+namespace hearth::kernels {
+namespace {
+
+using test::Input;
+using test::Weights;
+using testing::device_in_use;
+using testing::matmul_on_device;
+using testing::test_devices;
+using testing::use_device;
+
+constexpr float kPoison = std::numeric_limits<float>::quiet_NaN();
+
+struct Shape {
+  int64_t rows;  // of x
+  int64_t n;
+  int64_t cols;
+};
+
+std::vector<float> multiply(test::MatmulFn fn, const Weights& w, const ActivationView& x) {
+  std::vector<float> out(static_cast<size_t>(x.rows * w.view.rows), kPoison);
+  MatmulArgs job;
+  job.weight = w.view;
+  job.out = out.data();
+  job.out_stride = w.view.rows;
+  fn({}, x, &job, 1);
+  return out;
+}
+
+/// What an output may differ by: f32 roundings of a sum whose magnitudes sum up to `magnitude`. The
+/// input of 16-bit float weights is split in two parts of 11 or 8 bits.
+double bound(DType dtype, double magnitude, int64_t cols) {
+  if (matmul_input(dtype) == MatmulInput::kQ8)
+    return magnitude * static_cast<double>(cols / 32 * 5 + 8) * 0x1p-24 + 1e-37;
+  const double split = dtype == DType::kF16 ? 0x1p-21 : dtype == DType::kBF16 ? 0x1p-15 : 0.0;
+  return magnitude * (static_cast<double>(cols + 8) * 0x1p-24 + split) + 1e-37;
+}
+
+void check_against_reference(DType dtype, const Shape& shape) {
+  std::mt19937 rng(static_cast<uint32_t>(shape.n * 31 + shape.cols));
+  const Weights w(dtype, shape.n, shape.cols, 0.05F, rng);
+  const Input x(shape.rows, shape.cols, 1.0F, rng);
+  const std::vector<float> expected = multiply(matmul_ref, w, x.view(shape.rows));
+  const std::vector<float> actual = multiply(matmul_on_device, w, x.view(shape.rows));
+  INFO(device_in_use().info().name, " ", std::string(dtype_info(dtype).name), " rows ", shape.rows,
+       " n ", shape.n, " cols ", shape.cols);
+  for (int64_t r = 0; r < shape.rows; ++r)
+    for (int64_t o = 0; o < shape.n; ++o) {
+      const size_t at = static_cast<size_t>(r * shape.n + o);
+      const double limit = bound(dtype, w.magnitude(o, x, r), shape.cols);
+      INFO("row ", r, " output ", o);
+      REQUIRE(std::fabs(static_cast<double>(actual[at]) - expected[at]) <= limit);
+    }
+}
+
+}  // namespace
+
+TEST_CASE("device matmul: every type, one row, many parts, a tail") {
+  for (Device* device : test_devices()) {
+    use_device(*device);
+    for (const DType dtype : test::kAllTypes) {
+      check_against_reference(dtype, {1, 37, 2560});
+      check_against_reference(dtype, {3, 5, 256});
+      if (dtype_info(dtype).block_size < 256) check_against_reference(dtype, {2, 17, 352});
+    }
+  }
+}
+
+TEST_CASE("device matmul: all tiles") {
+  for (Device* device : test_devices()) {
+    use_device(*device);
+    for (const DType dtype : {DType::kQ4_0, DType::kQ8_0, DType::kQ4_K, DType::kQ6_K, DType::kQ3_K,
+                              DType::kF16, DType::kBF16, DType::kF32})
+      for (const Shape& shape : {Shape{8, 16, 512}, Shape{9, 33, 512}, Shape{32, 20, 256},
+                                 Shape{33, 130, 512}, Shape{70, 129, 768}})
+        check_against_reference(dtype, shape);
+  }
+}
+
+TEST_CASE("device matmul: shapes that no tensor core takes") {
+  for (Device* device : test_devices()) {
+    use_device(*device);
+    for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16})
+      for (const int64_t cols : {1, 31, 33, 100}) check_against_reference(dtype, {9, 3, cols});
+  }
+}
+
+TEST_CASE("device matmul: a row's bits depend on nothing but the row") {
+  constexpr int64_t kRows = 70;
+  for (Device* device : test_devices()) {
+    use_device(*device);
+    for (const DType dtype : {DType::kQ4_0, DType::kQ4_1, DType::kQ8_0, DType::kQ2_K, DType::kQ4_K,
+                              DType::kQ6_K, DType::kF16, DType::kBF16, DType::kF32}) {
+      std::mt19937 rng(11);
+      const Weights w(dtype, 19, 2304, 0.05F, rng);
+      const Input x(kRows, 2304, 1.0F, rng);
+      const std::vector<float> all = multiply(matmul_on_device, w, x.view(kRows));
+      INFO(device->info().name, " ", std::string(dtype_info(dtype).name));
+      for (const int64_t rows : {1, 2, 8, 9, 32, 33, 64}) {
+        const std::vector<float> some = multiply(matmul_on_device, w, x.view(rows));
+        INFO("rows ", rows);
+        REQUIRE(std::memcmp(some.data(), all.data(), some.size() * sizeof(float)) == 0);
+      }
+      const std::vector<float> last = multiply(matmul_on_device, w, x.view_of_row(kRows - 1));
+      REQUIRE(std::memcmp(last.data(), all.data() + (kRows - 1) * 19, 19 * sizeof(float)) == 0);
+    }
+  }
+}
+
+TEST_CASE("device matmul: several jobs, biases, adding to what is there") {
+  for (Device* device : test_devices()) {
+    use_device(*device);
+    std::mt19937 rng(3);
+    const Weights q4(DType::kQ4_0, 40, 512, 0.05F, rng);
+    const Weights more_q4(DType::kQ4_0, 10, 512, 0.05F, rng);
+    const Weights f16(DType::kF16, 24, 512, 0.05F, rng);
+    const Input x(5, 512, 1.0F, rng);
+    std::vector<float> bias(40);
+    for (float& value : bias) value = test::normal(rng);
+    const auto run = [&](test::MatmulFn fn) {
+      std::vector<float> out(5 * 100, 0.25F);
+      const MatmulArgs jobs[] = {
+          {.weight = q4.view, .bias = bias.data(), .out = out.data(), .out_stride = 100},
+          {.weight = more_q4.view, .accumulate = true, .out = out.data() + 40, .out_stride = 100},
+          {.weight = f16.view,
+           .bias = bias.data(),
+           .accumulate = true,
+           .out = out.data() + 50,
+           .out_stride = 100}};
+      fn({}, x.view(5), jobs, 3);
+      return out;
+    };
+    const auto expected = run(matmul_ref);
+    const auto actual = run(matmul_on_device);
+    for (size_t i = 0; i < expected.size(); ++i)
+      REQUIRE(actual[i] == doctest::Approx(expected[i]).epsilon(1e-4));
+  }
+}
+
+TEST_CASE("device matmul: values that are not finite stay so") {
+  for (Device* device : test_devices()) {
+    use_device(*device);
+    std::mt19937 rng(3);
+    for (const DType dtype : {DType::kF16, DType::kBF16, DType::kF32}) {
+      const Weights w(dtype, 3, 64, 1.0F, rng);
+      std::vector<float> x(128, 1.0F);
+      x[70] = std::numeric_limits<float>::quiet_NaN();
+      const auto out =
+          multiply(matmul_on_device, w, {.f32 = x.data(), .q8 = {}, .rows = 2, .cols = 64});
+      CHECK(std::isfinite(out[0]));
+      CHECK(std::isnan(out[3]));
+    }
+  }
+}
+
+TEST_CASE("device matmul: the order of threads and the room for stages change no bit") {
+  namespace emu = simt::emulator;
+  std::mt19937 rng(17);
+  const Weights w(DType::kQ5_K, 35, 2304, 0.05F, rng);
+  const Input x(40, 2304, 1.0F, rng);
+  use_device(*test_devices()[0]);
+  const auto expected = multiply(matmul_on_device, w, x.view(40));
+  for (const auto order : {emu::Order::kBackward, emu::Order::kShuffled}) {
+    emu::set_order(order);
+    const auto again = multiply(matmul_on_device, w, x.view(40));
+    CHECK(std::memcmp(again.data(), expected.data(), again.size() * sizeof(float)) == 0);
+  }
+  emu::set_order(emu::Order::kForward);
+  // As much shared memory as the smallest devices have.
+  const auto small = make_emulated_device(size_t{64} << 10);
+  REQUIRE(small->reserve(1 << 20, 64, 1, 64).has_value());
+  use_device(*small);
+  for (const int64_t rows : {1, 20, 40}) {
+    const auto again = multiply(matmul_on_device, w, x.view(rows));
+    CHECK(std::memcmp(again.data(), expected.data(), again.size() * sizeof(float)) == 0);
+  }
+}
+
+}  // namespace hearth::kernels

@@ -1,0 +1,376 @@
+#include "tests/kernels/cuda/support_device.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "kernels/cuda/cuda_device.h"
+#include "kernels/cuda/emulator/emulated_device.h"
+#include "kernels/cuda/q8_layout.h"
+
+namespace hearth::kernels::testing {
+namespace {
+
+constexpr size_t kScratchBytes = size_t{8} << 20;
+constexpr int64_t kMostRows = 2048;
+constexpr int64_t kMostPages = 1 << 16;
+
+Device* current = nullptr;
+
+std::unique_ptr<Device> prepared(std::unique_ptr<Device> device) {
+  HEARTH_CHECK(device->reserve(kScratchBytes, kMostRows, kMostRows, kMostPages).has_value(),
+               "the device has memory for tests");
+  return device;
+}
+
+enum class Way { kIn, kInOut };
+
+/// A copy of host memory on the device, which goes back when it ends if it is an output.
+template <typename T>
+class OnDevice {
+ public:
+  OnDevice(const T* host, int64_t count, Way way = Way::kIn)
+      : host_(host), bytes_(static_cast<size_t>(count) * sizeof(T)), way_(way) {
+    if (host == nullptr) return;
+    auto memory = device_in_use().allocate(std::max<size_t>(bytes_, 1), "a test");
+    HEARTH_CHECK(memory.has_value(), "the device has memory for tests");
+    memory_ = std::move(*memory);
+    device_in_use().upload(memory_.data(), host, bytes_);
+  }
+  OnDevice(const OnDevice&) = delete;
+  OnDevice& operator=(const OnDevice&) = delete;
+  ~OnDevice() {
+    if (host_ != nullptr && way_ == Way::kInOut)
+      device_in_use().download(const_cast<std::remove_const_t<T>*>(host_), memory_.data(), bytes_);
+  }
+  operator T*() const { return reinterpret_cast<T*>(memory_.data()); }
+
+ private:
+  const T* host_;
+  size_t bytes_;
+  Way way_;
+  DeviceMemory memory_;
+};
+
+/// Values of `rows` rows at a stride, the last one without what follows it.
+int64_t span_of(int64_t rows, int64_t cols, int64_t stride) { return (rows - 1) * stride + cols; }
+
+ExecContext context() { return device_in_use().context(); }
+const KernelTable& table() { return device_in_use().table(); }
+
+std::vector<int8_t> reordered(const int8_t* q, int64_t count) {
+  std::vector<int8_t> out(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i)
+    out[static_cast<size_t>(i / 32 * 32 + simt::q8_offset(static_cast<int>(i % 32)))] = q[i];
+  return out;
+}
+
+/// An input in both forms.
+struct Activations {
+  explicit Activations(const ActivationView& x)
+      : codes(x.q8.q == nullptr ? std::vector<int8_t>() : reordered(x.q8.q, x.rows * x.cols)),
+        f32(x.f32, x.rows * x.cols),
+        q(x.q8.q == nullptr ? nullptr : codes.data(), x.rows * x.cols),
+        scale(x.q8.scale, x.rows * (x.cols / 32)),
+        sum16(x.q8.sum16, x.rows * (x.cols / 16)),
+        view{f32, {q, scale, sum16}, x.rows, x.cols} {}
+
+  std::vector<int8_t> codes;
+  OnDevice<const float> f32;
+  OnDevice<int8_t> q;
+  OnDevice<float> scale;
+  OnDevice<int16_t> sum16;
+  ActivationView view;
+};
+
+/// The pages that the sequences name, and the step that has those sequences.
+class Paged {
+ public:
+  Paged(const KvLayerView& kv, const SequenceRows* sequences, int32_t num_sequences, Way way)
+      : memory_(static_cast<uint8_t*>(kv.base), bytes_of(kv, sequences, num_sequences), way),
+        view(kv) {
+    view.base = static_cast<uint8_t*>(memory_);
+    std::vector<int32_t> positions;
+    for (int32_t s = 0; s < num_sequences; ++s)
+      for (int32_t i = 0; i < sequences[s].row_count; ++i)
+        positions.push_back(sequences[s].first_position + i);
+    rows = static_cast<int64_t>(positions.size());
+    device_in_use().begin_step({.sequences = {sequences, static_cast<size_t>(num_sequences)},
+                                .page_tokens = kv.page_tokens,
+                                .positions = positions,
+                                .logit_rows = {}});
+  }
+
+ private:
+  static int64_t bytes_of(const KvLayerView& kv, const SequenceRows* sequences,
+                          int32_t num_sequences) {
+    int32_t pages = 0;
+    for (int32_t s = 0; s < num_sequences; ++s) {
+      const int32_t last = sequences[s].first_position + sequences[s].row_count - 1;
+      for (int32_t p = 0; p <= last / kv.page_tokens; ++p)
+        pages = std::max(pages, sequences[s].pages[p] + 1);
+    }
+    return static_cast<int64_t>(static_cast<size_t>(pages) * kv.page_bytes);
+  }
+  OnDevice<uint8_t> memory_;
+
+ public:
+  KvLayerView view;
+  int64_t rows = 0;
+};
+
+WeightView weights_at(const OnDevice<uint8_t>& data, WeightView view) {
+  view.data = static_cast<const uint8_t*>(data);
+  return view;
+}
+
+int64_t weight_bytes(const WeightView& view) {
+  return view.rows * static_cast<int64_t>(view.row_bytes);
+}
+
+}  // namespace
+
+std::vector<Device*> test_devices() {
+  static const std::unique_ptr<Device> emulated = prepared(make_emulated_device());
+  static const std::unique_ptr<Device> gpu = []() -> std::unique_ptr<Device> {
+    auto device = open_cuda_device(0);
+    if (device.has_value()) return prepared(std::move(*device));
+    MESSAGE("the emulator alone is tested: ", device.error().message);
+    return nullptr;
+  }();
+  std::vector<Device*> devices{emulated.get()};
+  if (gpu != nullptr) devices.push_back(gpu.get());
+  return devices;
+}
+
+void use_device(Device& device) { current = &device; }
+
+Device& device_in_use() {
+  HEARTH_CHECK(current != nullptr, "a test names its device");
+  return *current;
+}
+
+void on_device(const ExecContext&, const EmbedArgs& host) {
+  EmbedArgs args = host;
+  const OnDevice weights(static_cast<const uint8_t*>(host.table.data), weight_bytes(host.table));
+  const OnDevice tokens(host.tokens, host.rows);
+  const OnDevice out(host.out, host.rows * host.table.cols, Way::kInOut);
+  args.table = weights_at(weights, host.table);
+  args.tokens = tokens;
+  args.out = out;
+  table().embed(context(), args);
+}
+
+void on_device(const ExecContext&, const RmsNormArgs& host) {
+  RmsNormArgs args = host;
+  const OnDevice weight(host.weight, host.cols);
+  const OnDevice x(host.x, span_of(host.rows, host.cols, host.x_stride));
+  const OnDevice out(host.out, span_of(host.rows, host.cols, host.out_stride), Way::kInOut);
+  args.weight = weight;
+  args.x = host.x == host.out ? static_cast<float*>(out) : static_cast<const float*>(x);
+  args.out = out;
+  table().rms_norm(context(), args);
+}
+
+void on_device(const ExecContext&, const LayerNormArgs& host) {
+  LayerNormArgs args = host;
+  const OnDevice weight(host.weight, host.cols);
+  const OnDevice bias(host.bias, host.cols);
+  const OnDevice x(host.x, span_of(host.rows, host.cols, host.x_stride));
+  const OnDevice out(host.out, span_of(host.rows, host.cols, host.out_stride), Way::kInOut);
+  args.weight = weight;
+  args.bias = bias;
+  args.x = host.x == host.out ? static_cast<float*>(out) : static_cast<const float*>(x);
+  args.out = out;
+  table().layer_norm(context(), args);
+}
+
+void on_device(const ExecContext&, const QuantizeArgs& host) {
+  {
+    QuantizeArgs args = host;
+    const OnDevice x(host.x, host.rows * host.cols);
+    const OnDevice q(host.out.q, host.rows * host.cols, Way::kInOut);
+    const OnDevice scale(host.out.scale, host.rows * host.cols / 32, Way::kInOut);
+    const OnDevice sum16(host.out.sum16, host.rows * host.cols / 16, Way::kInOut);
+    args.x = x;
+    args.out = {q, scale, sum16};
+    table().quantize(context(), args);
+  }
+  const std::vector<int8_t> codes(host.out.q, host.out.q + host.rows * host.cols);
+  for (int64_t i = 0; i < host.rows * host.cols; ++i)
+    host.out.q[i] =
+        codes[static_cast<size_t>(i / 32 * 32 + simt::q8_offset(static_cast<int>(i % 32)))];
+}
+
+void matmul_on_device(const ExecContext&, const ActivationView& x, const MatmulArgs* jobs,
+                      int num_jobs) {
+  const Activations input(x);
+  std::vector<MatmulArgs> on(jobs, jobs + num_jobs);
+  std::vector<std::unique_ptr<OnDevice<uint8_t>>> weights;
+  std::vector<std::unique_ptr<OnDevice<const float>>> biases;
+  // Jobs may write to columns of one array.
+  float* first = jobs[0].out;
+  float* last = first;
+  for (const MatmulArgs& job : on) {
+    first = std::min(first, job.out);
+    last = std::max(last, job.out + span_of(x.rows, job.weight.rows, job.out_stride));
+  }
+  const OnDevice out(first, last - first, Way::kInOut);
+  for (MatmulArgs& job : on) {
+    weights.push_back(std::make_unique<OnDevice<uint8_t>>(
+        static_cast<const uint8_t*>(job.weight.data), weight_bytes(job.weight)));
+    biases.push_back(std::make_unique<OnDevice<const float>>(job.bias, job.weight.rows));
+    job.weight = weights_at(*weights.back(), job.weight);
+    job.bias = *biases.back();
+    job.out = out + (job.out - first);
+  }
+  table().matmul(context(), input.view, on.data(), num_jobs);
+}
+
+void on_device(const ExecContext&, const RopeTableArgs& host) {
+  RopeTableArgs args = host;
+  const OnDevice positions(host.positions, host.rows);
+  const OnDevice frequency(host.inverse_frequency, host.rotary_dim / 2);
+  const OnDevice out(host.table, host.rows * host.rotary_dim, Way::kInOut);
+  args.positions = positions;
+  args.inverse_frequency = frequency;
+  args.table = out;
+  table().rope_table(context(), args);
+}
+
+void on_device(const ExecContext&, const RopeArgs& host) {
+  RopeArgs args = host;
+  const OnDevice angles(host.table, host.rows * host.rotary_dim);
+  const OnDevice x(host.x,
+                   span_of(host.rows, int64_t{host.num_heads} * host.head_dim, host.x_stride),
+                   Way::kInOut);
+  args.table = angles;
+  args.x = x;
+  table().rope(context(), args);
+}
+
+void on_device(const ExecContext&, const KvStoreArgs& host) {
+  KvStoreArgs args = host;
+  const Paged paged(host.kv, host.sequences, host.num_sequences, Way::kInOut);
+  const int64_t cols = int64_t{host.kv.num_kv_heads} * host.kv.head_dim;
+  const OnDevice k(host.k, span_of(paged.rows, cols, host.k_stride));
+  const OnDevice v(host.v, span_of(paged.rows, cols, host.v_stride));
+  args.k = k;
+  args.v = v;
+  args.kv = paged.view;
+  table().kv_store(context(), args);
+}
+
+void on_device(const ExecContext&, const AttentionArgs& host) {
+  AttentionArgs args = host;
+  const Paged paged(host.kv, host.sequences, host.num_sequences, Way::kIn);
+  const int64_t cols = int64_t{host.num_heads} * host.kv.head_dim;
+  const OnDevice q(host.q, span_of(paged.rows, cols, host.q_stride));
+  const OnDevice sinks(host.sinks, host.num_heads);
+  const OnDevice out(host.out, span_of(paged.rows, cols, host.out_stride), Way::kInOut);
+  args.q = q;
+  args.sinks = sinks;
+  args.kv = paged.view;
+  args.out = out;
+  table().attention(context(), args);
+}
+
+void on_device(const ExecContext&, const ActivateArgs& host) {
+  ActivateArgs args = host;
+  const OnDevice gate(host.gate, span_of(host.rows, host.cols, host.gate_stride));
+  const OnDevice up(host.up,
+                    host.up == nullptr ? 1 : span_of(host.rows, host.cols, host.up_stride));
+  const OnDevice out(host.out, span_of(host.rows, host.cols, host.out_stride), Way::kInOut);
+  args.gate = host.gate == host.out ? static_cast<float*>(out) : static_cast<const float*>(gate);
+  args.up = up;
+  args.out = out;
+  table().activate(context(), args);
+}
+
+void on_device(const ExecContext&, const ScaleArgs& host) {
+  ScaleArgs args = host;
+  const OnDevice x(host.x, host.count, Way::kInOut);
+  args.x = x;
+  table().scale(context(), args);
+}
+
+void on_device(const ExecContext&, const AddArgs& host) {
+  AddArgs args = host;
+  const OnDevice x(host.x, host.count);
+  const OnDevice out(host.out, host.count, Way::kInOut);
+  args.x = x;
+  args.out = out;
+  table().add(context(), args);
+}
+
+void on_device(const ExecContext&, const RouteArgs& host) {
+  RouteArgs args = host;
+  const int64_t slots = host.rows * host.used;
+  const OnDevice logits(host.logits, host.rows * host.experts);
+  const OnDevice chosen(host.chosen, slots, Way::kInOut);
+  const OnDevice weight(host.weight, slots, Way::kInOut);
+  const OnDevice begin(host.begin, host.experts + 1, Way::kInOut);
+  const OnDevice source(host.source, slots, Way::kInOut);
+  const OnDevice slot(host.slot, slots, Way::kInOut);
+  args.logits = logits;
+  args.chosen = chosen;
+  args.weight = weight;
+  args.begin = begin;
+  args.source = source;
+  args.slot = slot;
+  table().route(context(), args);
+}
+
+void on_device(const ExecContext&, const GatherArgs& host) {
+  GatherArgs args = host;
+  const int64_t rows =
+      *std::max_element(host.source, host.source + host.slots) / host.used + int64_t{1};
+  const OnDevice x(host.x, rows * host.cols);
+  const OnDevice source(host.source, host.slots);
+  const OnDevice weight(host.weight, rows * host.used);
+  const OnDevice out(host.out, host.slots * host.cols, Way::kInOut);
+  args.x = x;
+  args.source = source;
+  args.weight = weight;
+  args.out = out;
+  table().gather(context(), args);
+}
+
+void expert_matmul_on_device(const ExecContext&, const ActivationView& x,
+                             const ExpertMatmulArgs& host) {
+  ExpertMatmulArgs args = host;
+  const Activations input(x);
+  const int64_t expert_bytes = weight_bytes(host.weights[0]);
+  const int64_t outputs = host.weights[0].rows;
+  const auto* base = static_cast<const uint8_t*>(host.weights[0].data);
+  const OnDevice data(base, expert_bytes * host.experts);
+  std::vector<WeightView> weights(host.weights, host.weights + host.experts);
+  for (WeightView& weight : weights)
+    weight.data =
+        static_cast<const uint8_t*>(data) + (static_cast<const uint8_t*>(weight.data) - base);
+  const OnDevice bias(host.bias, outputs * host.experts);
+  const OnDevice begin(host.begin, host.experts + 1);
+  const OnDevice out(host.out, x.rows * outputs, Way::kInOut);
+  args.weights = weights.data();
+  args.bias = bias;
+  args.begin = begin;
+  args.out = out;
+  table().expert_matmul(context(), input.view, args);
+}
+
+void on_device(const ExecContext&, const CombineArgs& host) {
+  CombineArgs args = host;
+  const int64_t slots = host.rows * host.used;
+  const OnDevice x(host.x, slots * host.cols);
+  const OnDevice slot(host.slot, slots);
+  const OnDevice weight(host.weight, slots);
+  const OnDevice out(host.out, host.rows * host.cols, Way::kInOut);
+  args.x = x;
+  args.slot = slot;
+  args.weight = weight;
+  args.out = out;
+  table().combine(context(), args);
+}
+
+}  // namespace hearth::kernels::testing
