@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/cpus.h"
+#include "engine/backend/gpu.h"
 #include "engine/engine_impl.h"
 #include "kernels/cpu/cpu_backend.h"
 
@@ -22,11 +23,16 @@ Result<std::unique_ptr<Engine>> Engine::load(const EngineOptions& options) {
   HEARTH_ASSIGN_OR_RETURN(const kernels::KernelTable* table,
                           kernels::select_cpu_kernels(options.isa));
   HEARTH_ASSIGN_OR_RETURN(auto model, Model::load(options.model));
+  HEARTH_ASSIGN_OR_RETURN(std::optional<Gpu> gpu, open_gpu(options, *model));
   HEARTH_ASSIGN_OR_RETURN(const MemoryPlan plan,
-                          make_memory_plan(options, model->config(), model->file().mapped_bytes()));
+                          make_memory_plan(options, model->config(), model->file().mapped_bytes(),
+                                           gpu ? &gpu->offer : nullptr));
+  if (!plan.device) gpu.reset();
+  const Placement placement = placement_of(plan, gpu ? gpu->device.get() : nullptr);
   HEARTH_ASSIGN_OR_RETURN(KvCache kv,
-                          KvCache::create(model->config(), plan.kv_type, plan.kv_pages));
-  HEARTH_ASSIGN_OR_RETURN(ForwardPass forward, ForwardPass::create(*model, *table, plan.limits));
+                          KvCache::create(model->config(), plan.kv_type, plan.kv_pages, placement));
+  HEARTH_ASSIGN_OR_RETURN(ForwardPass forward,
+                          ForwardPass::create(*model, *table, plan.limits, placement));
   const int threads = options.threads > 0 ? options.threads : usable_cpus();
   auto pool = std::make_unique<kernels::ThreadPool>(threads, threads <= usable_cpus());
   const SchedulerOptions scheduling{.step_tokens = plan.limits.rows,
@@ -34,10 +40,15 @@ Result<std::unique_ptr<Engine>> Engine::load(const EngineOptions& options) {
                                     .max_running = plan.parallel,
                                     .page_tokens = plan.page_tokens,
                                     .num_pages = static_cast<int32_t>(plan.kv_pages)};
-  auto impl = std::make_unique<Impl>(std::move(model), plan, std::move(pool), std::move(kv),
-                                     std::move(forward), scheduling);
+  auto impl =
+      std::make_unique<Impl>(std::move(model), gpu ? std::move(gpu->device) : nullptr, plan,
+                             std::move(pool), std::move(kv), std::move(forward), scheduling);
   impl->hash_logits = options.hash_logits;
   impl->kernels = fmt::format("{} kernels, {} threads", table->name, threads);
+  if (plan.device)
+    impl->kernels +=
+        fmt::format("; {} kernels on {} for {} of {} layers", placement.device->table().name,
+                    plan.device->name, plan.device->layers, plan.device->num_layers);
   return std::unique_ptr<Engine>(new Engine(std::move(impl)));
 }
 

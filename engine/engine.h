@@ -18,8 +18,10 @@
 #include <vector>
 
 #include "base/result.h"
+#include "engine/backend/gpu_layers.h"
 #include "engine/memory_plan.h"
 #include "engine/request.h"
+#include "kernels/device.h"
 #include "kernels/dtype.h"
 
 namespace hearth {
@@ -40,7 +42,11 @@ struct EngineOptions {
   int32_t step_tokens = 512;        // most rows of one step
   int32_t prefill_chunk = 256;      // most prompt rows of one sequence in one step
   uint64_t memory_limit_bytes = 0;  // 0: what the machine and the cgroup have available
-  bool hash_logits = false;         // fill TokenEvent::logits_hash, for tests of equal bits
+  GpuLayers gpu_layers;             // none
+  uint64_t gpu_budget_bytes = 0;    // of GPU memory; 0: nine tenths of what is free
+  /// Opens the GPU; empty: the first one of this machine. Tests bring their own.
+  std::function<Result<std::unique_ptr<kernels::Device>>()> open_gpu;
+  bool hash_logits = false;  // fill TokenEvent::logits_hash, for tests of equal bits
 };
 
 class Engine {

@@ -2,9 +2,11 @@
 // What a configuration will cost, worked out before anything is allocated (DESIGN §2.8).
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
+#include "engine/backend/device_weights.h"
 #include "engine/forward/forward_pass.h"
 #include "engine/model/model_config.h"
 #include "kernels/dtype.h"
@@ -12,6 +14,30 @@
 namespace hearth {
 
 struct EngineOptions;
+
+/// A GPU that layers may go to: what it has for this process, and what layers take of it.
+struct GpuOffer {
+  std::string name;
+  uint64_t total_bytes = 0;
+  uint64_t budget_bytes = 0;  // for one worker
+  WeightSizes weights;        // of the model
+};
+
+/// What a worker takes of a GPU.
+struct DevicePlan {
+  std::string name;
+  int32_t layers = 0;  // the last ones of the model, and the output
+  int32_t num_layers = 0;
+  uint64_t weights_bytes = 0;
+  uint64_t kv_bytes = 0;
+  uint64_t activation_bytes = 0;  // the workspace, and scratch memory of the ops
+  uint64_t budget_bytes = 0;
+  uint64_t total_bytes = 0;
+  int32_t largest_layers = 0;  // the most that would fit with this context and parallel
+
+  [[nodiscard]] uint64_t bytes() const { return weights_bytes + kv_bytes + activation_bytes; }
+  [[nodiscard]] bool fits() const { return bytes() <= budget_bytes; }
+};
 
 /// The cost of one worker, and the sizes it was worked out for.
 struct MemoryPlan {
@@ -28,6 +54,7 @@ struct MemoryPlan {
   DType kv_type = DType::kF16;
   uint64_t page_bytes = 0;  // of one KV page, all layers
   ForwardLimits limits;
+  std::optional<DevicePlan> device;  // where layers are on a GPU; kv_bytes is the CPU's part then
 
   /// What the worker may take for KV pages and activations: all that the mapped weights leave, and
   /// at least half where the weights are larger than the memory and are paged.
@@ -35,7 +62,8 @@ struct MemoryPlan {
   [[nodiscard]] bool fits() const;
   /// The largest context that would fit with this `parallel`; 0 if none does.
   [[nodiscard]] int32_t largest_context() const;
-  /// Why the plan does not fit: kResourceExhausted with the sums and the largest context.
+  /// Why the plan does not fit: kResourceExhausted with the sums and the largest context, or the
+  /// most layers that would fit the GPU.
   [[nodiscard]] Error shortfall() const;
 
   /// One line for the log: each part in MiB, and what it buys.
@@ -44,13 +72,13 @@ struct MemoryPlan {
 
 /// Works out the sizes of `options` for a model with `config` in a file of `weights_bytes`. Sizes
 /// the user left open shrink until the plan fits; sizes the user gave are kept, and the plan may
-/// not fit.
+/// not fit. Without `gpu` all layers are on the CPU.
 Result<MemoryPlan> size_memory_plan(const EngineOptions& options, const ModelConfig& config,
-                                    uint64_t weights_bytes);
+                                    uint64_t weights_bytes, const GpuOffer* gpu = nullptr);
 
 /// The same, but a plan that does not fit is kResourceExhausted with the byte sums and the largest
-/// context that would fit.
+/// setting that would fit.
 Result<MemoryPlan> make_memory_plan(const EngineOptions& options, const ModelConfig& config,
-                                    uint64_t weights_bytes);
+                                    uint64_t weights_bytes, const GpuOffer* gpu = nullptr);
 
 }  // namespace hearth

@@ -40,6 +40,8 @@ class Arena {
  public:
   Arena() = default;
   explicit Arena(const HostMemory& memory) : base_(memory.data()) {}
+  /// Over memory of any device; never touched by the arena.
+  explicit Arena(std::byte* base) : base_(base) {}
 
   /// The next `count` values of T; null in the first pass.
   template <typename T>

@@ -8,6 +8,7 @@
 
 #include "base/checked_math.h"
 #include "base/cpus.h"
+#include "engine/backend/gpu.h"
 #include "engine/evaluate/logit_distance.h"
 #include "engine/memory_plan.h"
 #include "kernels/cpu/cpu_backend.h"
@@ -21,11 +22,15 @@ Result<std::unique_ptr<Evaluator>> Evaluator::load(const EngineOptions& options,
   HEARTH_ASSIGN_OR_RETURN(auto model, Model::load(options.model));
   EngineOptions planned = options;
   planned.parallel = std::max(options.parallel, 1);
+  HEARTH_ASSIGN_OR_RETURN(std::optional<Gpu> gpu, open_gpu(options, *model));
   HEARTH_ASSIGN_OR_RETURN(MemoryPlan plan,
-                          make_memory_plan(planned, model->config(), model->file().mapped_bytes()));
+                          make_memory_plan(planned, model->config(), model->file().mapped_bytes(),
+                                           gpu ? &gpu->offer : nullptr));
+  if (!plan.device) gpu.reset();
+  const Placement placement = placement_of(plan, gpu ? gpu->device.get() : nullptr);
   plan.limits.logit_rows = std::max(planned.parallel, kLogitRows);
   HEARTH_ASSIGN_OR_RETURN(KvCache kv,
-                          KvCache::create(model->config(), plan.kv_type, plan.kv_pages));
+                          KvCache::create(model->config(), plan.kv_type, plan.kv_pages, placement));
   const std::string_view isa = table->name;
   std::unique_ptr<OpProfile> profile;
   if (profiled) {
@@ -33,20 +38,23 @@ Result<std::unique_ptr<Evaluator>> Evaluator::load(const EngineOptions& options,
     profile->name_weights(*model);
     table = &profile->table();
   }
-  HEARTH_ASSIGN_OR_RETURN(ForwardPass forward, ForwardPass::create(*model, *table, plan.limits));
+  HEARTH_ASSIGN_OR_RETURN(ForwardPass forward,
+                          ForwardPass::create(*model, *table, plan.limits, placement));
   const int threads = options.threads > 0 ? options.threads : usable_cpus();
   auto pool = std::make_unique<kernels::ThreadPool>(threads, threads <= usable_cpus());
   const int32_t sequence_pages = ceil_div(plan.context_tokens, plan.page_tokens);
   return std::unique_ptr<Evaluator>(
-      new Evaluator(std::move(model), std::move(profile), isa, std::move(pool), std::move(kv),
-                    std::move(forward), plan.limits, planned.parallel, sequence_pages));
+      new Evaluator(std::move(model), gpu ? std::move(gpu->device) : nullptr, std::move(profile),
+                    isa, std::move(pool), std::move(kv), std::move(forward), plan.limits,
+                    planned.parallel, sequence_pages));
 }
 
-Evaluator::Evaluator(std::unique_ptr<Model> model, std::unique_ptr<OpProfile> profile,
-                     std::string_view isa, std::unique_ptr<kernels::ThreadPool> pool, KvCache kv,
-                     ForwardPass forward, const ForwardLimits& limits, int32_t num_sequences,
-                     int32_t sequence_pages)
+Evaluator::Evaluator(std::unique_ptr<Model> model, std::unique_ptr<kernels::Device> device,
+                     std::unique_ptr<OpProfile> profile, std::string_view isa,
+                     std::unique_ptr<kernels::ThreadPool> pool, KvCache kv, ForwardPass forward,
+                     const ForwardLimits& limits, int32_t num_sequences, int32_t sequence_pages)
     : model_(std::move(model)),
+      device_(std::move(device)),
       profile_(std::move(profile)),
       isa_(isa),
       pool_(std::move(pool)),

@@ -53,7 +53,8 @@ class Evaluator {
   [[nodiscard]] MachineLimits machine_limits();
 
  private:
-  Evaluator(std::unique_ptr<Model> model, std::unique_ptr<OpProfile> profile, std::string_view isa,
+  Evaluator(std::unique_ptr<Model> model, std::unique_ptr<kernels::Device> device,
+            std::unique_ptr<OpProfile> profile, std::string_view isa,
             std::unique_ptr<kernels::ThreadPool> pool, KvCache kv, ForwardPass forward,
             const ForwardLimits& limits, int32_t num_sequences, int32_t sequence_pages);
   [[nodiscard]] Status check_sequence(std::span<const int32_t> tokens) const;
@@ -64,7 +65,8 @@ class Evaluator {
   [[nodiscard]] const int32_t* pages(int32_t index) const;
 
   std::unique_ptr<Model> model_;
-  std::unique_ptr<OpProfile> profile_;  // the forward pass calls its table
+  std::unique_ptr<kernels::Device> device_;  // null: all layers on the CPU
+  std::unique_ptr<OpProfile> profile_;  // the forward pass calls its table for layers on the CPU
   std::string_view isa_;
   std::unique_ptr<kernels::ThreadPool> pool_;
   KvCache kv_;

@@ -2,16 +2,16 @@
 #include <array>
 #include <cmath>
 
-#include "engine/forward/forward_pass.h"
+#include "engine/forward/forward_segment.h"
 
 namespace hearth {
 
 /// x += attention_out(attention(x_in)); K and V of the rows go to their pages.
-void ForwardPass::attention_block(const Step& step, int32_t index, const float* x,
-                                  const kernels::KvLayerView& kv) {
+void ForwardSegment::attention_block(const Step& step, int32_t index, const float* x,
+                                     const kernels::KvLayerView& kv) {
   const ModelConfig& c = model_->config();
   const LayerConfig& layer = c.layers[static_cast<size_t>(index)];
-  const LayerWeights& weights = model_->layers()[static_cast<size_t>(index)];
+  const LayerWeights& weights = layer_weights(index);
   Workspace& w = workspace_;
   const std::array qkv = {matmul_job(weights.q, w.q), matmul_job(weights.k, w.k),
                           matmul_job(weights.v, w.v)};
@@ -33,8 +33,8 @@ void ForwardPass::attention_block(const Step& step, int32_t index, const float* 
 
 /// The norm of Q or K in place. Heads lie next to each other: with the same weights for all, they
 /// are rows.
-void ForwardPass::norm_heads(const Step& step, const NormWeights& weights, float* x,
-                             int32_t heads) {
+void ForwardSegment::norm_heads(const Step& step, const NormWeights& weights, float* x,
+                                int32_t heads) {
   const int64_t head_dim = model_->config().head_dim;
   const int64_t cols = heads * head_dim;
   switch (model_->config().qk_norm) {
@@ -56,7 +56,7 @@ void ForwardPass::norm_heads(const Step& step, const NormWeights& weights, float
 }
 
 /// Rotates Q or K in place, and norms the heads then where the description says so.
-void ForwardPass::rotate(const Step& step, int32_t index, float* x, int32_t heads) {
+void ForwardSegment::rotate(const Step& step, int32_t index, float* x, int32_t heads) {
   const ModelConfig& c = model_->config();
   const RopeConfig& rope = c.ropes[static_cast<size_t>(index)];
   table_->rope(step.context, {.x = x,
@@ -72,11 +72,11 @@ void ForwardPass::rotate(const Step& step, int32_t index, float* x, int32_t head
 }
 
 /// Scales the Q of rows so far into a context that they have a temperature.
-void ForwardPass::apply_temperature(const Step& step) {
+void ForwardSegment::apply_temperature(const Step& step) {
   const ModelConfig& c = model_->config();
   if (c.temperature.length == 0) return;
   for (int64_t row = 0; row < step.rows; ++row) {
-    const int32_t position = step.batch.positions[static_cast<size_t>(row)];
+    const int32_t position = step.batch->positions[static_cast<size_t>(row)];
     const int32_t lengths = (position + 1) / c.temperature.length;
     if (lengths == 0) continue;
     table_->scale(step.context,
@@ -87,26 +87,26 @@ void ForwardPass::apply_temperature(const Step& step) {
 }
 
 /// Stores K and V, then attends to them and to what is in the pages already.
-void ForwardPass::attend(const Step& step, int32_t index, const kernels::KvLayerView& kv) {
+void ForwardSegment::attend(const Step& step, int32_t index, const kernels::KvLayerView& kv) {
   const ModelConfig& c = model_->config();
   const Workspace& w = workspace_;
-  const auto num_sequences = static_cast<int32_t>(step.batch.sequences.size());
+  const auto num_sequences = static_cast<int32_t>(step.batch->sequences.size());
   table_->kv_store(step.context, {.k = w.k,
                                   .v = w.v,
                                   .k_stride = c.kv_size(),
                                   .v_stride = c.kv_size(),
                                   .kv = kv,
-                                  .sequences = step.batch.sequences.data(),
+                                  .sequences = step.batch->sequences.data(),
                                   .num_sequences = num_sequences});
   table_->attention(step.context, {.q = w.q,
                                    .q_stride = c.q_size(),
                                    .kv = kv,
-                                   .sequences = step.batch.sequences.data(),
+                                   .sequences = step.batch->sequences.data(),
                                    .num_sequences = num_sequences,
                                    .num_heads = c.num_heads,
                                    .scale = c.attention_scale,
                                    .softcap = c.attention_softcap,
-                                   .sinks = model_->layers()[static_cast<size_t>(index)].sinks,
+                                   .sinks = layer_weights(index).sinks,
                                    .window = c.layers[static_cast<size_t>(index)].window,
                                    .chunk = c.layers[static_cast<size_t>(index)].chunk,
                                    .out = w.attention,

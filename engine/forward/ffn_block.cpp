@@ -1,12 +1,12 @@
 // The feed-forward block of a layer: dense, experts, or experts with a dense block beside them.
 #include <array>
 
-#include "engine/forward/forward_pass.h"
+#include "engine/forward/forward_segment.h"
 
 namespace hearth {
 
 /// x += ffn(x_in)
-void ForwardPass::ffn_block(const Step& step, const LayerWeights& layer, const float* x) {
+void ForwardSegment::ffn_block(const Step& step, const LayerWeights& layer, const float* x) {
   Branch to = open_branch();
   if (layer.experts.router.present()) {
     expert_block(step, layer.experts, x, to);
@@ -17,8 +17,8 @@ void ForwardPass::ffn_block(const Step& step, const LayerWeights& layer, const f
 }
 
 /// down(activation(gate(x)) * up(x)), or down(activation(up(x))) without a gate.
-void ForwardPass::dense_block(const Step& step, const LayerWeights& layer, const float* x,
-                              Branch to) {
+void ForwardSegment::dense_block(const Step& step, const LayerWeights& layer, const float* x,
+                                 Branch to) {
   const int64_t hidden = model_->config().hidden_size;
   const int64_t ffn = layer.up.weight.rows;
   Workspace& w = workspace_;
@@ -33,8 +33,8 @@ void ForwardPass::dense_block(const Step& step, const LayerWeights& layer, const
 
 /// The sum over each row's experts of weight * expert(x). Rows go to slots that lie next to each
 /// other for each expert, so that a matrix is read once for all rows that use it.
-void ForwardPass::expert_block(const Step& step, const ExpertWeights& experts, const float* x,
-                               Branch to) {
+void ForwardSegment::expert_block(const Step& step, const ExpertWeights& experts, const float* x,
+                                  Branch to) {
   const ModelConfig& c = model_->config();
   const ExpertConfig& e = c.experts;
   ExpertWorkspace& w = workspace_.experts;
@@ -88,8 +88,8 @@ void ForwardPass::expert_block(const Step& step, const ExpertWeights& experts, c
 }
 
 /// gate = activation(gate) * up, or activation(gate) without `up`; [rows, cols].
-void ForwardPass::activate(const Step& step, float* gate, const float* up, int64_t rows,
-                           int64_t cols) {
+void ForwardSegment::activate(const Step& step, float* gate, const float* up, int64_t rows,
+                              int64_t cols) {
   table_->activate(step.context, {.activation = model_->config().activation,
                                   .gate = gate,
                                   .up = up,

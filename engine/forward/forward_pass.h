@@ -1,14 +1,19 @@
 #pragma once
-// The one forward pass of all decoder-only architectures, driven by ModelConfig.
+// The forward pass of all decoder-only architectures: the layers on the CPU, then those on the
+// device, if there are any.
 
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <span>
+#include <vector>
 
 #include "base/result.h"
-#include "engine/backend/host_memory.h"
+#include "engine/backend/device_weights.h"
+#include "engine/backend/placement.h"
 #include "engine/forward/batch.h"
-#include "engine/forward/workspace.h"
+#include "engine/forward/forward_segment.h"
 #include "engine/kv_cache/kv_cache.h"
 #include "engine/model/model.h"
 #include "kernels/kernel_table.h"
@@ -16,19 +21,22 @@
 namespace hearth {
 
 /// Runs steps over one model. Owns its activations, planned at construction: run() allocates
-/// nothing. One thread calls it; the ops spread over the context's thread pool.
+/// nothing. One thread calls it; the CPU's ops spread over the context's thread pool.
 class ForwardPass {
  public:
-  /// Bytes of activations that these limits cost.
+  /// Bytes of activations that these limits cost, on the CPU or on a device.
   static uint64_t workspace_bytes(const ModelConfig& config, const ForwardLimits& limits);
+  /// What a device needs besides: scratch memory of its ops, and a step's input for `kv_pages`.
+  static uint64_t device_scratch_bytes(const ModelConfig& config, const ForwardLimits& limits);
 
-  /// `model` and `table` must outlive the pass.
+  /// `model`, `table` (the CPU's) and the placement's device must outlive the pass. Weights of
+  /// layers on a device are copied there.
   static Result<ForwardPass> create(const Model& model, const kernels::KernelTable& table,
-                                    const ForwardLimits& limits);
+                                    const ForwardLimits& limits, const Placement& placement = {});
 
   /// Computes the batch: K and V of its rows go to their pages, logits to logits(). A row's result
-  /// does not depend on the rows beside it. `progress`, if set, is called on this thread after each
-  /// block of a layer.
+  /// does not depend on the rows beside it. `context` is the CPU's. `progress`, if set, is called
+  /// on this thread after each block of a layer.
   void run(const kernels::ExecContext& context, const Batch& batch, const KvCache& kv,
            const std::function<void()>& progress = {});
 
@@ -36,68 +44,16 @@ class ForwardPass {
   [[nodiscard]] std::span<float> logits(size_t index) const;
 
  private:
-  /// What the layers of one step share.
-  struct Step {
-    const kernels::ExecContext& context;
-    const Batch& batch;
-    int64_t rows;
-  };
-  /// Where the last matmul of a block writes, and whether it adds to what is there.
-  struct Branch {
-    float* out;
-    bool accumulate;
-  };
-
-  ForwardPass(const Model& model, const kernels::KernelTable& table, const ForwardLimits& limits)
-      : model_(&model), table_(&table), limits_(limits) {}
-
-  void embed(const Step& step);
-  void layer(const Step& step, int32_t index, const kernels::KvLayerView& kv,
-             const std::function<void()>& progress);
-  void output_block(const Step& step);
-
-  // attention_block.cpp
-  void attention_block(const Step& step, int32_t index, const float* x,
-                       const kernels::KvLayerView& kv);
-  void norm_heads(const Step& step, const NormWeights& weights, float* x, int32_t heads);
-  void rotate(const Step& step, int32_t index, float* x, int32_t heads);
-  void apply_temperature(const Step& step);
-  void attend(const Step& step, int32_t index, const kernels::KvLayerView& kv);
-
-  // ffn_block.cpp
-  void ffn_block(const Step& step, const LayerWeights& layer, const float* x);
-  void dense_block(const Step& step, const LayerWeights& layer, const float* x, Branch to);
-  void expert_block(const Step& step, const ExpertWeights& experts, const float* x, Branch to);
-
-  /// Rows of floats at a stride.
-  struct Rows {
-    float* data;
-    int64_t stride;
-  };
-  void norm(const Step& step, const NormWeights& weights, Rows x, Rows out, int64_t rows,
-            int64_t cols);
-  /// x [step.rows, hidden_size], or its norm in `out` where the weights are present.
-  float* norm(const Step& step, const NormWeights& weights, float* x, float* out);
-  /// Where a block writes its result, and what brings that to the stream.
-  [[nodiscard]] Branch open_branch() const;
-  void close_branch(const Step& step, const NormWeights& post_norm);
-
-  void activate(const Step& step, float* gate, const float* up, int64_t rows, int64_t cols);
-  /// x in the form or forms that weights of these types read, quantized if any reads int8.
-  kernels::ActivationView prepare(const Step& step, const float* x, int64_t rows, int64_t cols,
-                                  bool wants_q8);
-  [[nodiscard]] bool reads_q8(const kernels::WeightView& weight) const;
-  void linear(const Step& step, const float* x, int64_t rows, int64_t cols,
-              std::span<const kernels::MatmulArgs> jobs);
+  ForwardPass(const Model& model, ForwardSegment host) : model_(&model), host_(std::move(host)) {}
+  Status add_device(const ForwardLimits& limits, const Placement& placement);
+  void run_on_device(const Batch& batch, const KvCache& kv, const std::function<void()>& progress);
 
   const Model* model_;
-  const kernels::KernelTable* table_;
-  ForwardLimits limits_;
-  HostMemory memory_;
-  Workspace workspace_;
+  ForwardSegment host_;
+  kernels::Device* device_ = nullptr;
+  std::unique_ptr<DeviceWeights> device_weights_;  // device_segment_ points into it
+  std::optional<ForwardSegment> device_segment_;
+  HostMemory device_logits_;  // [logit_rows, vocab_size]: what came back
 };
-
-/// The job out (+)= W x + b over rows that lie next to each other.
-kernels::MatmulArgs matmul_job(const LinearWeights& weights, float* out, bool accumulate = false);
 
 }  // namespace hearth

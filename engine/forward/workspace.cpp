@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "base/checked_math.h"
+#include "engine/kv_cache/kv_cache.h"
+
 namespace hearth {
 namespace {
 
@@ -23,17 +26,25 @@ ExpertWorkspace lay_out_experts(Arena& arena, const ModelConfig& c, size_t rows)
   return w;
 }
 
-/// Values of the largest input of a matmul: rows of the stream, heads or a feed-forward block; rows
-/// of logits, which may be all of a batch; slots of experts.
-size_t largest_input(const ModelConfig& c, const ForwardLimits& limits, size_t ffn) {
-  const auto rows = static_cast<size_t>(std::max(limits.rows, limits.logit_rows));
-  const auto hidden = static_cast<size_t>(c.hidden_size);
-  const size_t dense = rows * std::max({hidden, static_cast<size_t>(c.q_size()), ffn});
-  const size_t slots = static_cast<size_t>(limits.rows) * static_cast<size_t>(c.experts.used);
-  return std::max(dense, slots * std::max(hidden, static_cast<size_t>(c.experts.ffn_size)));
+/// The widest dense feed-forward block of any layer; 0 where all are experts.
+size_t dense_ffn(const ModelConfig& c) {
+  const bool has_dense = c.experts.count == 0 || std::ranges::any_of(c.layers, &LayerConfig::dense);
+  return static_cast<size_t>(std::max(c.experts.shared_ffn_size, has_dense ? c.ffn_size : 0));
 }
 
 }  // namespace
+
+int64_t ForwardLimits::step_pages() const {
+  return int64_t{sequences} * ceil_div<int64_t>(context_tokens, kPageTokens);
+}
+
+size_t largest_matmul_input(const ModelConfig& c, const ForwardLimits& limits) {
+  const auto rows = static_cast<size_t>(std::max(limits.rows, limits.logit_rows));
+  const auto hidden = static_cast<size_t>(c.hidden_size);
+  const size_t dense = rows * std::max({hidden, static_cast<size_t>(c.q_size()), dense_ffn(c)});
+  const size_t slots = static_cast<size_t>(limits.rows) * static_cast<size_t>(c.experts.used);
+  return std::max(dense, slots * std::max(hidden, static_cast<size_t>(c.experts.ffn_size)));
+}
 
 bool has_branch(const ModelConfig& config) {
   return config.residual_scale != 1.0F || !config.norms.post_attention.empty() ||
@@ -47,10 +58,8 @@ Workspace lay_out_workspace(Arena& arena, const ModelConfig& c, const ForwardLim
   const auto q_size = static_cast<size_t>(c.q_size());
   const auto kv_size = static_cast<size_t>(c.kv_size());
   const bool has_experts = c.experts.count > 0;
-  const bool has_dense = !has_experts || std::ranges::any_of(c.layers, &LayerConfig::dense);
-  const auto ffn =
-      static_cast<size_t>(std::max(c.experts.shared_ffn_size, has_dense ? c.ffn_size : 0));
-  const size_t q8_values = largest_input(c, limits, ffn);
+  const size_t ffn = dense_ffn(c);
+  const size_t q8_values = largest_matmul_input(c, limits);
   Workspace w;
   w.x = arena.take<float>(rows * hidden);
   w.normed = arena.take<float>(rows * hidden);

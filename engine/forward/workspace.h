@@ -16,6 +16,10 @@ struct ForwardLimits {
   int32_t rows = 512;
   int32_t logit_rows = 16;
   int32_t context_tokens = 0;  // 0: not known; longrope takes its frequencies by it
+  int32_t sequences = 1;       // the most in a step
+
+  /// Page table entries of the largest step: each sequence as long as the context.
+  [[nodiscard]] int64_t step_pages() const;
 };
 
 /// Where the rows of a step go among the experts (kernels::RouteArgs), and what the experts work
@@ -54,6 +58,10 @@ struct Workspace {
 /// Whether the blocks of this model write to Workspace::branch, to be normed or scaled before they
 /// are added to the stream; else their last matmul adds them.
 bool has_branch(const ModelConfig& config);
+
+/// Values of the largest input of a matmul: rows of the stream, heads or a feed-forward block; rows
+/// of logits, which may be all of a batch; slots of experts.
+size_t largest_matmul_input(const ModelConfig& config, const ForwardLimits& limits);
 
 /// Takes all of it from the arena; with an arena that only counts, pointers mean nothing.
 Workspace lay_out_workspace(Arena& arena, const ModelConfig& config, const ForwardLimits& limits);

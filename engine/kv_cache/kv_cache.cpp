@@ -35,27 +35,48 @@ Result<uint64_t> KvCache::page_bytes(const ModelConfig& config, DType type) {
   return layer_bytes_per_page(config, type) * static_cast<size_t>(config.num_layers);
 }
 
-Result<KvCache> KvCache::create(const ModelConfig& config, DType type, int64_t num_pages) {
+Result<KvCache> KvCache::create(const ModelConfig& config, DType type, int64_t num_pages,
+                                const Placement& placement) {
   KvCache cache;
-  HEARTH_ASSIGN_OR_RETURN(cache.page_bytes_, page_bytes(config, type));
+  HEARTH_ASSIGN_OR_RETURN(const uint64_t all_layers, page_bytes(config, type));
   cache.layer_bytes_ = layer_bytes_per_page(config, type);
+  cache.host_layers_ = placement.host_layers(config.num_layers);
+  cache.page_bytes_ = cache.layer_bytes_ * static_cast<size_t>(cache.host_layers_);
+  cache.device_page_bytes_ = all_layers - cache.page_bytes_;
   cache.type_ = type;
   cache.num_kv_heads_ = config.num_kv_heads;
   cache.head_dim_ = config.head_dim;
-  const auto bytes = checked_mul<uint64_t>(cache.page_bytes_, static_cast<uint64_t>(num_pages));
-  if (!bytes) return fail(ErrorCode::kResourceExhausted, "the KV cache has over 2^64 bytes");
-  HEARTH_ASSIGN_OR_RETURN(cache.memory_, HostMemory::reserve(*bytes, "the KV cache"));
+  const auto pages = static_cast<uint64_t>(num_pages);
+  if (!checked_mul<uint64_t>(all_layers, pages))
+    return fail(ErrorCode::kResourceExhausted, "the KV cache has over 2^64 bytes");
+  HEARTH_ASSIGN_OR_RETURN(cache.memory_,
+                          HostMemory::reserve(cache.page_bytes_ * pages, "the KV cache"));
+  if (placement.device != nullptr) {
+    cache.device_ = placement.device;
+    HEARTH_ASSIGN_OR_RETURN(
+        cache.device_memory_,
+        placement.device->allocate(cache.device_page_bytes_ * pages, "the KV cache"));
+  }
   return cache;
 }
 
 void KvCache::copy_page(int32_t from, int32_t to) {
-  std::memcpy(memory_.data() + static_cast<size_t>(to) * page_bytes_,
-              memory_.data() + static_cast<size_t>(from) * page_bytes_, page_bytes_);
+  const auto source = static_cast<size_t>(from);
+  const auto target = static_cast<size_t>(to);
+  if (page_bytes_ > 0)
+    std::memcpy(memory_.data() + target * page_bytes_, memory_.data() + source * page_bytes_,
+                page_bytes_);
+  if (device_ != nullptr)
+    device_->copy(device_memory_.data() + target * device_page_bytes_,
+                  device_memory_.data() + source * device_page_bytes_, device_page_bytes_);
 }
 
 kernels::KvLayerView KvCache::layer(int32_t index) const {
-  return {.base = memory_.data() + static_cast<size_t>(index) * layer_bytes_,
-          .page_bytes = page_bytes_,
+  const bool on_device = index >= host_layers_;
+  std::byte* base = on_device ? device_memory_.data() : memory_.data();
+  const auto place = static_cast<size_t>(on_device ? index - host_layers_ : index);
+  return {.base = base + place * layer_bytes_,
+          .page_bytes = on_device ? device_page_bytes_ : page_bytes_,
           .dtype = type_,
           .page_tokens = kPageTokens,
           .num_kv_heads = num_kv_heads_,

@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "engine/backend/host_memory.h"
+#include "engine/backend/placement.h"
 #include "engine/model/model_config.h"
 
 namespace hearth {
@@ -20,22 +21,28 @@ class KvCache {
   /// Bytes of one page over all layers. kUnsupported if `type` cannot hold heads of this size.
   static Result<uint64_t> page_bytes(const ModelConfig& config, DType type);
 
-  /// Reserves `num_pages` pages; none is touched.
-  static Result<KvCache> create(const ModelConfig& config, DType type, int64_t num_pages);
+  /// Reserves `num_pages` pages; on the CPU none is touched. A page's layers lie where the
+  /// placement has the layers.
+  static Result<KvCache> create(const ModelConfig& config, DType type, int64_t num_pages,
+                                const Placement& placement = {});
 
   /// Overwrites page `to` with page `from`, all layers.
   void copy_page(int32_t from, int32_t to);
 
-  /// Layer `index` of every page, as the kernels address it.
+  /// Layer `index` of every page, as the kernels of its device address it.
   [[nodiscard]] kernels::KvLayerView layer(int32_t index) const;
 
  private:
   HostMemory memory_;
+  kernels::Device* device_ = nullptr;
+  kernels::DeviceMemory device_memory_;
+  int32_t host_layers_ = 0;
   DType type_ = DType::kF16;
   int32_t num_kv_heads_ = 0;
   int32_t head_dim_ = 0;
   size_t layer_bytes_ = 0;
-  size_t page_bytes_ = 0;
+  size_t page_bytes_ = 0;         // of the layers on the CPU
+  size_t device_page_bytes_ = 0;  // of those on the device
 };
 
 }  // namespace hearth

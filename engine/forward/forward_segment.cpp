@@ -1,0 +1,212 @@
+#include "engine/forward/forward_segment.h"
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+
+#include "base/check.h"
+
+namespace hearth {
+
+kernels::MatmulArgs matmul_job(const LinearWeights& weights, float* out, bool accumulate) {
+  return {.weight = weights.weight,
+          .bias = weights.bias,
+          .accumulate = accumulate,
+          .out = out,
+          .out_stride = weights.weight.rows};
+}
+
+Result<ForwardSegment> ForwardSegment::create(const Model& model, const kernels::KernelTable& table,
+                                              const ForwardLimits& limits,
+                                              const SegmentWeights& weights,
+                                              kernels::Device* device) {
+  ForwardSegment segment(model, table, limits, weights);
+  Arena count;
+  lay_out_workspace(count, model.config(), limits);
+  if (device == nullptr) {
+    HEARTH_ASSIGN_OR_RETURN(segment.memory_, HostMemory::reserve(count.used(), "the activations"));
+    Arena arena(segment.memory_);
+    segment.workspace_ = lay_out_workspace(arena, model.config(), limits);
+  } else {
+    HEARTH_ASSIGN_OR_RETURN(segment.device_memory_,
+                            device->allocate(count.used(), "the activations"));
+    Arena arena(segment.device_memory_.data());
+    segment.workspace_ = lay_out_workspace(arena, model.config(), limits);
+  }
+  HEARTH_RETURN_IF_ERROR(segment.place_frequencies(device));
+  return segment;
+}
+
+/// Inverse frequencies where rope_table reads them: the model's own, or copies on the device.
+Status ForwardSegment::place_frequencies(kernels::Device* device) {
+  std::vector<std::span<const double>> sources;
+  for (const RopeConfig& rope : model_->config().ropes) {
+    const bool is_long =
+        !rope.long_inverse_frequency.empty() && limits_.context_tokens > rope.original_context;
+    sources.emplace_back(is_long ? rope.long_inverse_frequency : rope.inverse_frequency);
+    frequencies_.push_back(sources.back().data());
+  }
+  if (device == nullptr || sources.empty()) return {};
+  const size_t values = std::accumulate(
+      sources.begin(), sources.end(), size_t{0},
+      [](size_t sum, std::span<const double> source) { return sum + source.size(); });
+  HEARTH_ASSIGN_OR_RETURN(frequency_memory_,
+                          device->allocate(values * sizeof(double), "rotary frequencies"));
+  auto* at = reinterpret_cast<double*>(frequency_memory_.data());
+  for (size_t i = 0; i < sources.size(); ++i) {
+    device->upload(at, sources[i].data(), sources[i].size_bytes());
+    frequencies_[i] = at;
+    at += sources[i].size();
+  }
+  return {};
+}
+
+void ForwardSegment::begin(const kernels::ExecContext& context, const Batch& batch,
+                           const kernels::StepPointers& input) {
+  step_ = {context, &batch, input, static_cast<int64_t>(batch.tokens.size())};
+  HEARTH_CHECK(step_.rows > 0 && step_.rows <= limits_.rows, "the batch fits the workspace");
+  HEARTH_CHECK(batch.logit_rows.size() <= static_cast<size_t>(limits_.logit_rows),
+               "the logit rows fit the workspace");
+  if (weights_.layers.empty()) return;
+  const ModelConfig& c = model_->config();
+  for (size_t i = 0; i < c.ropes.size(); ++i) {
+    table_->rope_table(context, {.positions = input.positions,
+                                 .rows = step_.rows,
+                                 .inverse_frequency = frequencies_[i],
+                                 .rotary_dim = c.ropes[i].rotary_dim,
+                                 .magnitude = c.ropes[i].magnitude,
+                                 .table = workspace_.rope_tables[i]});
+  }
+}
+
+void ForwardSegment::embed() {
+  const ModelConfig& c = model_->config();
+  table_->embed(step_.context, {.table = model_->token_embedding(),
+                                .tokens = step_.batch->tokens.data(),
+                                .rows = step_.rows,
+                                .scale = c.embedding_scale,
+                                .out = workspace_.x});
+  if (c.learned_positions > 0) {
+    table_->embed(step_.context, {.table = model_->position_embedding(),
+                                  .tokens = step_.batch->positions.data(),
+                                  .rows = step_.rows,
+                                  .accumulate = true,
+                                  .out = workspace_.x});
+  }
+}
+
+void ForwardSegment::run_layers(const KvCache& kv, const std::function<void()>& progress) {
+  const auto count = static_cast<int32_t>(weights_.layers.size());
+  for (int32_t i = weights_.first_layer; i < weights_.first_layer + count; ++i)
+    layer(step_, i, kv.layer(i), progress);
+}
+
+/// x += attention(norm(x)), then x += ffn(norm(x)); with a parallel residual both read the same x.
+void ForwardSegment::layer(const Step& step, int32_t index, const kernels::KvLayerView& kv,
+                           const std::function<void()>& progress) {
+  const LayerWeights& w = layer_weights(index);
+  Workspace& ws = workspace_;
+  const bool parallel = model_->config().parallel_residual;
+  const float* attention_in = norm(step, w.attention_norm, ws.x, ws.normed);
+  const float* ffn_in = attention_in;
+  if (parallel && w.ffn_norm.weight != w.attention_norm.weight)
+    ffn_in = norm(step, w.ffn_norm, ws.x, ws.ffn_normed);
+  attention_block(step, index, attention_in, kv);
+  if (progress) progress();
+  if (!parallel) ffn_in = norm(step, w.ffn_norm, ws.x, ws.normed);
+  ffn_block(step, w, ffn_in);
+  if (progress) progress();
+}
+
+void ForwardSegment::compute_logits() {
+  const Step& step = step_;
+  const ModelConfig& c = model_->config();
+  Workspace& w = workspace_;
+  const auto rows = static_cast<int64_t>(step.batch->logit_rows.size());
+  if (rows == 0) return;
+  table_->gather(step.context, {.x = w.x,
+                                .source = step.input.logit_rows,
+                                .slots = rows,
+                                .used = 1,
+                                .cols = c.hidden_size,
+                                .out = w.logit_input});
+  norm(step, weights_.output_norm, {w.logit_input, c.hidden_size}, {w.logit_input, c.hidden_size},
+       rows, c.hidden_size);
+  const std::array out = {matmul_job(weights_.output, w.logits)};
+  linear(step, w.logit_input, rows, c.hidden_size, out);
+  if (c.logit_scale != 1.0F || c.logit_softcap > 0.0F) {
+    table_->scale(step.context, {.x = w.logits,
+                                 .count = rows * c.vocab_size,
+                                 .scale = c.logit_scale,
+                                 .softcap = c.logit_softcap});
+  }
+}
+
+void ForwardSegment::norm(const Step& step, const NormWeights& weights, Rows x, Rows out,
+                          int64_t rows, int64_t cols) {
+  const NormConfig& config = model_->config().norm;
+  if (config.kind == NormKind::kLayer) {
+    table_->layer_norm(step.context, {.x = x.data,
+                                      .x_stride = x.stride,
+                                      .weight = weights.weight,
+                                      .bias = weights.bias,
+                                      .eps = config.eps,
+                                      .rows = rows,
+                                      .cols = cols,
+                                      .out = out.data,
+                                      .out_stride = out.stride});
+  } else {
+    table_->rms_norm(step.context, {.x = x.data,
+                                    .x_stride = x.stride,
+                                    .weight = weights.weight,
+                                    .eps = config.eps,
+                                    .rows = rows,
+                                    .cols = cols,
+                                    .out = out.data,
+                                    .out_stride = out.stride});
+  }
+}
+
+float* ForwardSegment::norm(const Step& step, const NormWeights& weights, float* x, float* out) {
+  if (!weights.present()) return x;
+  const int64_t hidden = model_->config().hidden_size;
+  norm(step, weights, {x, hidden}, {out, hidden}, step.rows, hidden);
+  return out;
+}
+
+ForwardSegment::Branch ForwardSegment::open_branch() const {
+  if (has_branch(model_->config())) return {.out = workspace_.branch, .accumulate = false};
+  return {.out = workspace_.x, .accumulate = true};
+}
+
+void ForwardSegment::close_branch(const Step& step, const NormWeights& post_norm) {
+  const ModelConfig& c = model_->config();
+  if (!has_branch(c)) return;
+  norm(step, post_norm, workspace_.branch, workspace_.branch);
+  table_->add(step.context, {.x = workspace_.branch,
+                             .scale = c.residual_scale,
+                             .count = step.rows * c.hidden_size,
+                             .out = workspace_.x});
+}
+
+bool ForwardSegment::reads_q8(const kernels::WeightView& weight) const {
+  return table_->matmul_input(weight.dtype) == kernels::MatmulInput::kQ8;
+}
+
+kernels::ActivationView ForwardSegment::prepare(const Step& step, const float* x, int64_t rows,
+                                                int64_t cols, bool wants_q8) {
+  if (wants_q8)
+    table_->quantize(step.context, {.x = x, .rows = rows, .cols = cols, .out = workspace_.q8});
+  return {.f32 = x, .q8 = workspace_.q8, .rows = rows, .cols = cols};
+}
+
+/// Runs matmuls that share the input x [rows, cols].
+void ForwardSegment::linear(const Step& step, const float* x, int64_t rows, int64_t cols,
+                            std::span<const kernels::MatmulArgs> jobs) {
+  const bool wants_q8 = std::ranges::any_of(
+      jobs, [this](const kernels::MatmulArgs& args) { return reads_q8(args.weight); });
+  table_->matmul(step.context, prepare(step, x, rows, cols, wants_q8), jobs.data(),
+                 static_cast<int>(jobs.size()));
+}
+
+}  // namespace hearth

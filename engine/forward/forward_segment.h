@@ -1,0 +1,125 @@
+#pragma once
+// A run of layers on one device: the part of the forward pass of all decoder-only architectures,
+// driven by ModelConfig, that model code sees. It calls ops through a table and never asks where
+// they run.
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/backend/host_memory.h"
+#include "engine/forward/batch.h"
+#include "engine/forward/workspace.h"
+#include "engine/kv_cache/kv_cache.h"
+#include "engine/model/model.h"
+#include "kernels/device.h"
+#include "kernels/kernel_table.h"
+
+namespace hearth {
+
+/// What a segment runs: layers `first_layer` … of the model, whose weights are where its ops read.
+struct SegmentWeights {
+  int32_t first_layer = 0;
+  std::span<const LayerWeights> layers;
+  NormWeights output_norm;
+  LinearWeights output;
+};
+
+/// Owns its activations, planned at construction: a step allocates nothing.
+class ForwardSegment {
+ public:
+  /// `device` null: on the CPU. All must outlive the segment.
+  static Result<ForwardSegment> create(const Model& model, const kernels::KernelTable& table,
+                                       const ForwardLimits& limits, const SegmentWeights& weights,
+                                       kernels::Device* device);
+
+  /// Begins a step: `input` is the batch where the ops read it.
+  void begin(const kernels::ExecContext& context, const Batch& batch,
+             const kernels::StepPointers& input);
+  /// The stream from tokens and learned positions. On the CPU alone.
+  void embed();
+  /// The segment's layers. `progress`, if set, is called after each block.
+  void run_layers(const KvCache& kv, const std::function<void()>& progress);
+  /// Logits of the rows that were asked for.
+  void compute_logits();
+
+  [[nodiscard]] float* stream() const { return workspace_.x; }       // [rows, hidden_size]
+  [[nodiscard]] float* logits() const { return workspace_.logits; }  // [logit_rows, vocab_size]
+
+ private:
+  /// What the layers of one step share.
+  struct Step {
+    kernels::ExecContext context;
+    const Batch* batch = nullptr;
+    kernels::StepPointers input;
+    int64_t rows = 0;
+  };
+  /// Where the last matmul of a block writes, and whether it adds to what is there.
+  struct Branch {
+    float* out;
+    bool accumulate;
+  };
+
+  ForwardSegment(const Model& model, const kernels::KernelTable& table, const ForwardLimits& limits,
+                 const SegmentWeights& weights)
+      : model_(&model), table_(&table), limits_(limits), weights_(weights) {}
+
+  Status place_frequencies(kernels::Device* device);
+  void layer(const Step& step, int32_t index, const kernels::KvLayerView& kv,
+             const std::function<void()>& progress);
+  [[nodiscard]] const LayerWeights& layer_weights(int32_t index) const {
+    return weights_.layers[static_cast<size_t>(index - weights_.first_layer)];
+  }
+
+  // attention_block.cpp
+  void attention_block(const Step& step, int32_t index, const float* x,
+                       const kernels::KvLayerView& kv);
+  void norm_heads(const Step& step, const NormWeights& weights, float* x, int32_t heads);
+  void rotate(const Step& step, int32_t index, float* x, int32_t heads);
+  void apply_temperature(const Step& step);
+  void attend(const Step& step, int32_t index, const kernels::KvLayerView& kv);
+
+  // ffn_block.cpp
+  void ffn_block(const Step& step, const LayerWeights& layer, const float* x);
+  void dense_block(const Step& step, const LayerWeights& layer, const float* x, Branch to);
+  void expert_block(const Step& step, const ExpertWeights& experts, const float* x, Branch to);
+
+  /// Rows of floats at a stride.
+  struct Rows {
+    float* data;
+    int64_t stride;
+  };
+  void norm(const Step& step, const NormWeights& weights, Rows x, Rows out, int64_t rows,
+            int64_t cols);
+  /// x [step.rows, hidden_size], or its norm in `out` where the weights are present.
+  float* norm(const Step& step, const NormWeights& weights, float* x, float* out);
+  /// Where a block writes its result, and what brings that to the stream.
+  [[nodiscard]] Branch open_branch() const;
+  void close_branch(const Step& step, const NormWeights& post_norm);
+
+  void activate(const Step& step, float* gate, const float* up, int64_t rows, int64_t cols);
+  /// x in the form or forms that weights of these types read, quantized if any reads int8.
+  kernels::ActivationView prepare(const Step& step, const float* x, int64_t rows, int64_t cols,
+                                  bool wants_q8);
+  [[nodiscard]] bool reads_q8(const kernels::WeightView& weight) const;
+  void linear(const Step& step, const float* x, int64_t rows, int64_t cols,
+              std::span<const kernels::MatmulArgs> jobs);
+
+  const Model* model_;
+  const kernels::KernelTable* table_;
+  ForwardLimits limits_;
+  SegmentWeights weights_;
+  HostMemory memory_;
+  kernels::DeviceMemory device_memory_;     // instead of memory_ on a device
+  kernels::DeviceMemory frequency_memory_;  // the same for what frequencies_ points to
+  std::vector<const double*> frequencies_;  // of ModelConfig::ropes
+  Workspace workspace_;
+  Step step_;
+};
+
+/// The job out (+)= W x + b over rows that lie next to each other.
+kernels::MatmulArgs matmul_job(const LinearWeights& weights, float* out, bool accumulate = false);
+
+}  // namespace hearth
