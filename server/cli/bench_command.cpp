@@ -130,6 +130,7 @@ int bench_command(int argc, char** argv) {
                "time, bytes and operations of each op, against the limits measured beside them");
   app.add_flag("--json", bench.json, "figures as JSON");
   add_engine_flags(app, engine);
+  spell_out(argc, argv);
   CLI11_PARSE(app, argc, argv);
 
   engine.model = model.empty() ? builtin_model_path() : std::filesystem::path(model);

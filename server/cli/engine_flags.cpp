@@ -2,6 +2,8 @@
 
 #include <cstdio>
 #include <map>
+#include <string>
+#include <string_view>
 
 namespace hearth {
 
@@ -14,6 +16,26 @@ void add_engine_flags(CLI::App& app, EngineOptions& options) {
       {"f16", DType::kF16}, {"q8_0", DType::kQ8_0}, {"f32", DType::kF32}};
   app.add_option("--kv-type", options.kv_type, "KV cache: f16, q8_0 or f32")
       ->transform(CLI::CheckedTransformer(kv_types));
+  app.add_option_function<std::string>(
+         "--gpu-layers,--n-gpu-layers",
+         [&options](const std::string& text) {
+           const auto layers = GpuLayers::parse(text);
+           if (!layers)
+             throw CLI::ValidationError("--gpu-layers", "expected a number, auto or all");
+           options.gpu_layers = *layers;
+         },
+         "the last N layers on the GPU, auto or all; also -ngl")
+      ->default_str(options.gpu_layers.text());
+}
+
+void spell_out(int argc, char** argv) {
+  static char gpu_layers[] = "--gpu-layers";
+  static char parallel[] = "--parallel";
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    if (argument == "-ngl") argv[i] = gpu_layers;
+    if (argument == "-np") argv[i] = parallel;
+  }
 }
 
 int report_failure(const Error& error) {

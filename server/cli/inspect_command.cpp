@@ -3,7 +3,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -11,13 +10,14 @@
 #include <vector>
 
 #include "base/utf8.h"
+#include "engine/backend/gpu.h"
 #include "engine/engine.h"
 #include "engine/gguf/residency.h"
 #include "engine/model/architecture.h"
+#include "kernels/cuda/cuda_device.h"
 #include "server/cli/commands.h"
 #include "server/cli/engine_flags.h"
 #include "server/cli/inspect_report.h"
-#include "server/config/serve_options.h"
 
 namespace hearth {
 namespace {
@@ -30,8 +30,8 @@ struct InspectArguments {
   bool residency = false;
   bool plan = false;
   bool json = false;
-  std::string gpu_layers = "auto";
   int64_t memory_limit_mb = 0;
+  int64_t vram_mb = 0;
   EngineOptions engine;
 };
 
@@ -46,8 +46,9 @@ void declare(CLI::App& app, InspectArguments& arguments) {
       ->check(CLI::Range(0, 1 << 26));
   app.add_option("--parallel", arguments.engine.parallel, "sequences at once; 0: 16 if they fit")
       ->check(CLI::Range(0, 4096));
-  app.add_option("--gpu-layers,--n-gpu-layers", arguments.gpu_layers,
-                 "layers on the GPU: N, auto or all; also -ngl");
+  app.add_option("--vram-mb", arguments.vram_mb,
+                 "plan for a GPU with so many MiB free instead of this machine's; 0: its own")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
   app.add_option("--step-tokens", arguments.engine.step_tokens, "most tokens of one step")
       ->check(CLI::Range(1, 65'536))
       ->capture_default_str();
@@ -55,41 +56,34 @@ void declare(CLI::App& app, InspectArguments& arguments) {
                  "memory that the plan may use, in MiB; 0: what there is")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
   app.add_flag("--json", arguments.json, "all of it as JSON");
+  arguments.engine.gpu_layers = {GpuLayers::Kind::kAuto, 0};
   add_engine_flags(app, arguments.engine);
 }
 
-/// "-ngl N" is what users of such tools type; the parser knows long names and single letters.
-std::vector<std::string> spelled_out(int argc, char** argv) {
-  std::vector<std::string> out;
-  for (int i = argc - 1; i > 0; --i) {  // the parser takes them from the back
-    const std::string argument = argv[i];
-    out.push_back(argument == "-ngl"  ? "--gpu-layers"
-                  : argument == "-np" ? "--parallel"
-                                      : argument);
+/// What --vram-mb says a GPU has, or the GPU of this machine, if the plan asks for one.
+Result<std::optional<GpuOffer>> offer_of(const ModelFile& file, const InspectArguments& arguments) {
+  const GpuLayers& layers = arguments.engine.gpu_layers;
+  if (layers == GpuLayers{GpuLayers::Kind::kCount, 0}) return std::nullopt;
+  kernels::DeviceInfo info{.name = "a GPU of --vram-mb"};
+  info.total_bytes = info.free_bytes = static_cast<uint64_t>(arguments.vram_mb) << 20;
+  if (arguments.vram_mb == 0) {
+    auto found = kernels::cuda_device_info(0);
+    if (!found.has_value()) {
+      if (layers.demanded()) return std::unexpected(no_gpu_error(layers, found.error().message));
+      return std::nullopt;
+    }
+    info = std::move(*found);
   }
-  return out;
-}
-
-Status check_gpu(const std::string& text) {
-  GpuLayers layers;
-  if (text == "all") {
-    layers.kind = GpuLayers::Kind::kAll;
-  } else if (text != "auto") {
-    layers.kind = GpuLayers::Kind::kCount;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), layers.count);
-    if (error != std::errc() || end != text.data() + text.size() || layers.count < 0)
-      return fail(ErrorCode::kInvalidArgument,
-                  "--gpu-layers is '" + text + "', expected a number, auto or all", "gpu-layers");
-  }
-  return check_gpu_layers(layers, 0);
+  HEARTH_ASSIGN_OR_RETURN(const auto model, Model::load(file.path()));
+  return make_offer(info, 0, *model);
 }
 
 Result<MemoryPlan> plan_of(const ModelFile& file, const InspectArguments& arguments) {
-  HEARTH_RETURN_IF_ERROR(check_gpu(arguments.gpu_layers));
-  HEARTH_ASSIGN_OR_RETURN(const ModelConfig config, read_model_config(file));
   EngineOptions options = arguments.engine;
   options.memory_limit_bytes = static_cast<uint64_t>(arguments.memory_limit_mb) << 20;
-  return size_memory_plan(options, config, file.mapped_bytes());
+  HEARTH_ASSIGN_OR_RETURN(const std::optional<GpuOffer> gpu, offer_of(file, arguments));
+  HEARTH_ASSIGN_OR_RETURN(const ModelConfig config, read_model_config(file));
+  return size_memory_plan(options, config, file.mapped_bytes(), gpu ? &*gpu : nullptr);
 }
 
 /// Entries by key: the table itself has no order.
@@ -161,6 +155,16 @@ void print_plan(const MemoryPlan& plan) {
   line("activations", plan.activation_bytes);
   line("available", plan.available_bytes);
   line("  of it for KV cache and activations", plan.own_budget());
+  if (!plan.device) return;
+  const DevicePlan& device = *plan.device;
+  std::printf("%s: the last %d of %d layers, and the output\n", device.name.c_str(), device.layers,
+              device.num_layers);
+  line("weights, a copy for each worker", device.weights_bytes);
+  line("KV cache", device.kv_bytes);
+  line("activations and scratch", device.activation_bytes);
+  line("together", device.bytes());
+  line("  of what a worker may use", device.budget_bytes);
+  std::printf("  the most layers that fit: %d\n", device.largest_layers);
 }
 
 Json value_json(const MetaValue& value) {
@@ -181,6 +185,21 @@ Json sum_json(const TensorSum& sum, bool residency) {
 }
 
 Json plan_json(const MemoryPlan& plan) {
+  Json devices = Json::array({{{"device", "cpu"},
+                               {"weights_bytes", plan.weights_bytes},
+                               {"kv_bytes", plan.kv_bytes},
+                               {"activation_bytes", plan.activation_bytes},
+                               {"budget_bytes", plan.own_budget()},
+                               {"available_bytes", plan.available_bytes}}});
+  if (plan.device)
+    devices.push_back({{"device", plan.device->name},
+                       {"layers", plan.device->layers},
+                       {"largest_layers", plan.device->largest_layers},
+                       {"weights_bytes", plan.device->weights_bytes},
+                       {"kv_bytes", plan.device->kv_bytes},
+                       {"activation_bytes", plan.device->activation_bytes},
+                       {"budget_bytes", plan.device->budget_bytes},
+                       {"available_bytes", plan.device->total_bytes}});
   return {{"fits", plan.fits()},
           {"context_tokens", plan.context_tokens},
           {"parallel", plan.parallel},
@@ -188,12 +207,7 @@ Json plan_json(const MemoryPlan& plan) {
           {"kv_pages", plan.kv_pages},
           {"page_tokens", plan.page_tokens},
           {"largest_context_tokens", plan.largest_context()},
-          {"devices", Json::array({{{"device", "cpu"},
-                                    {"weights_bytes", plan.weights_bytes},
-                                    {"kv_bytes", plan.kv_bytes},
-                                    {"activation_bytes", plan.activation_bytes},
-                                    {"budget_bytes", plan.own_budget()},
-                                    {"available_bytes", plan.available_bytes}}})}};
+          {"devices", std::move(devices)}};
 }
 
 Json report_json(const ModelFile& file, const InspectReport& report,
@@ -255,7 +269,8 @@ int inspect_command(int argc, char** argv) {
   InspectArguments arguments;
   declare(app, arguments);
   try {
-    app.parse(spelled_out(argc, argv));
+    spell_out(argc, argv);
+    app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }

@@ -104,6 +104,7 @@ int run_command(int argc, char** argv) {
   app.add_option("--seed", sampling.seed, "same seed, same text; default: random");
   app.add_flag("--special", run.special, "recognise and print special tokens");
   add_engine_flags(app, options);
+  spell_out(argc, argv);
   CLI11_PARSE(app, argc, argv);
 
   options.model = model.empty() ? builtin_model_path() : std::filesystem::path(model);

@@ -14,6 +14,7 @@
 #include "server/cli/builtin_model.h"
 #include "server/cli/commands.h"
 #include "server/cli/daemon.h"
+#include "server/cli/gpu_choice.h"
 #include "server/cli/served_model.h"
 #include "server/config/serve_options.h"
 #include "server/supervisor/signals.h"
@@ -102,8 +103,6 @@ int serve(const ServeOptions& options, Signals signals,
   }
   auto access = make_access(options);
   if (!access.has_value()) return report(access.error(), kWrongUsage);
-  if (const auto gpu = check_gpu_layers(options.gpu_layers, 0); !gpu.has_value())
-    return report(gpu.error(), kWrongUsage);
   auto file = ModelFile::open(path);
   if (!file.has_value()) return report(file.error(), kFailed);
   // Looked for before anything starts, so that a wrong --chat-template is wrong usage.
@@ -113,8 +112,11 @@ int serve(const ServeOptions& options, Signals signals,
   }
   if (builtin)
     spdlog::info("no -m: serving the built-in model, a small demonstration, not an assistant");
+  std::vector<WorkerOptions> workers = plan_workers(options, **file);
+  if (const auto gpu = choose_gpu_layers(options.gpu_layers, workers); !gpu.has_value())
+    return report(gpu.error(), gpu.error().code == ErrorCode::kUnsupported ? kWrongUsage : kFailed);
   Daemon daemon(options, std::move(read_options), std::move(*access), std::move(signals),
-                plan_workers(options, **file), served_name(options, **file));
+                std::move(workers), served_name(options, **file));
   const auto status = daemon.run(std::move(*file));
   return status.has_value() ? 0 : report(status.error(), kFailed);
 }

@@ -311,6 +311,7 @@ int verify_command(int argc, char** argv) {
   VerifyArguments arguments;
   arguments.options.step_tokens = kLogitRows;
   declare(app, arguments);
+  spell_out(argc, argv);
   CLI11_PARSE(app, argc, argv);
   if (!arguments.text.file.empty())
     return report_perplexity(arguments.options, arguments.models, arguments.text, arguments.json);

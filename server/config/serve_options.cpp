@@ -171,15 +171,4 @@ Result<ServeCommandLine> parse_serve_options(std::span<const std::string> args,
   return out;
 }
 
-Status check_gpu_layers(const GpuLayers& layers, int gpu_count) {
-  const bool wanted = layers.kind == GpuLayers::Kind::kAll ||
-                      (layers.kind == GpuLayers::Kind::kCount && layers.count > 0);
-  if (!wanted || gpu_count > 0) return {};
-  return fail(ErrorCode::kUnsupported,
-              "--gpu-layers " +
-                  (layers.kind == GpuLayers::Kind::kAll ? "all" : std::to_string(layers.count)) +
-                  " needs a GPU and none can be used; say auto or 0",
-              "--gpu-layers");
-}
-
 }  // namespace hearth

@@ -9,19 +9,11 @@
 #include <vector>
 
 #include "base/result.h"
+#include "engine/backend/gpu_layers.h"
 
 namespace hearth {
 
 enum class KvType { kF16, kQ8_0 };
-
-/// How many layers go to the GPU.
-struct GpuLayers {
-  enum class Kind { kAuto, kAll, kCount };
-  Kind kind = Kind::kAuto;  // auto: from the memory plan; 0 without a GPU
-  int32_t count = 0;        // for kCount
-
-  bool operator==(const GpuLayers&) const = default;
-};
 
 /// Values as read; the table holds defaults, ranges and help. Get one from
 /// parse_serve_options() or default_serve_options(), not by hand: the members start empty.
@@ -97,9 +89,6 @@ Result<ServeCommandLine> parse_serve_options(std::span<const std::string> args,
 
 /// The table's defaults.
 ServeOptions default_serve_options();
-
-/// kUnsupported if layers were asked for and there is no GPU; `auto` and 0 are always fine.
-Status check_gpu_layers(const GpuLayers& layers, int gpu_count);
 
 /// The text of `hearth serve --help`.
 std::string render_serve_help();

@@ -29,6 +29,8 @@ void visit_options(Visitor&& visit, Options& options) {
   visit("step-tokens", options.engine.step_tokens);
   visit("prefill-chunk", options.engine.prefill_chunk);
   visit("memory-limit", options.engine.memory_limit_bytes);
+  visit("gpu-layers", options.engine.gpu_layers);
+  visit("gpu-budget", options.engine.gpu_budget_bytes);
   visit("hash-logits", options.engine.hash_logits);
 }
 
@@ -37,6 +39,7 @@ std::string format(const std::string& value) { return value; }
 std::string format(const std::filesystem::path& value) { return value.string(); }
 std::string format(const CpuList& value) { return format_cpu_list(value); }
 std::string format(const DType& value) { return std::string(dtype_info(value).name); }
+std::string format(const GpuLayers& value) { return value.text(); }
 
 bool parse(std::string_view text, std::integral auto& value) {
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -63,6 +66,11 @@ bool parse(std::string_view text, DType& value) {
   const DTypeInfo* info = find_dtype(text);
   if (info != nullptr) value = info->dtype;
   return info != nullptr;
+}
+bool parse(std::string_view text, GpuLayers& value) {
+  const auto layers = GpuLayers::parse(text);
+  if (layers) value = *layers;
+  return layers.has_value();
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // hearth inspect: its figures against those of the kernel and of a worker that serves.
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { test } from "node:test";
 import { Daemon, builtinModel, post, run, synth, temporaryFolder, until } from "./support/hearth.mjs";
 
@@ -127,5 +127,37 @@ test("a plan that does not fit is refused, and the largest context fits", () => 
   assert.equal(inspect(builtinModel, "--plan", "-c", String(largest + 1), ...limits).status, 1);
   const served = run(["serve", "--port", "0", "-m", builtinModel, "-c", String(largest + 1), ...limits], { timeout: 20_000 });
   assert.equal(served.status, 1, served.stderr);
-  assert.match(run(["inspect", builtinModel, "--plan", "-ngl", "8"]).stderr, /needs a GPU/);
+});
+
+test("a plan for a GPU: layers, sums, what fits", () => {
+  const plan = (...options) => inspect(builtinModel, "--plan", "-c", "2048", "--parallel", "4", ...options);
+  const all = plan("-ngl", "all", "--vram-mb", "4000").report.plan;
+  const [cpu, gpu] = all.devices;
+  assert.equal(all.fits, true);
+  assert.equal(cpu.kv_bytes, 0);
+  assert.ok(gpu.weights_bytes + gpu.kv_bytes + gpu.activation_bytes <= gpu.budget_bytes);
+  // A budget that holds all but the last byte's worth: one layer less fits, and auto takes that.
+  const tight = String(Math.floor((gpu.weights_bytes + gpu.kv_bytes + gpu.activation_bytes) / 0.9 / 2 ** 20));
+  const refused = plan("-ngl", "all", "--vram-mb", tight);
+  assert.equal(refused.status, 1);
+  const most = refused.report.plan.devices[1].largest_layers;
+  assert.ok(most < gpu.layers);
+  assert.match(refused.stderr, new RegExp(`the largest --gpu-layers that fits is ${most}`));
+  assert.equal(plan("-ngl", "auto", "--vram-mb", tight).report.plan.devices[1].layers, most);
+});
+
+test("layers on a GPU where there is none: a number is refused, auto takes the CPU", async (t) => {
+  if (existsSync("/dev/nvidia0")) return t.skip("there is a GPU");
+  const wanted = /--gpu-layers 1 needs a GPU, and no GPU can be used: .+; say auto or 0/;
+  for (const command of [["inspect", builtinModel, "--plan"], ["run", "-m", builtinModel, "-p", "x"], ["bench", "-m", builtinModel]]) {
+    const { status, stderr } = run([...command, "-ngl", "1"]);
+    assert.equal(status, 1);
+    assert.match(stderr, wanted);
+  }
+  const served = run(["serve", "--port", "0", "-ngl", "1"], { timeout: 20_000 });
+  assert.equal(served.status, 2);
+  assert.match(served.stderr, wanted);
+  const daemon = await Daemon.start(["-m", builtinModel, "-ngl", "auto", "--workers", "1", "-t", "1", "-c", "256"]);
+  t.after(() => daemon.stop());
+  assert.match(daemon.log, /all layers on the CPU: no GPU can be used/);
 });

@@ -186,19 +186,6 @@ TEST_CASE("errors in the file name the file, the line and the key") {
   CHECK(contains(why_not_file("x = " + std::string(100'000, '[')), "FILE:1"));
 }
 
-TEST_CASE("layers on a GPU that is not there are refused") {
-  CHECK(check_gpu_layers({GpuLayers::Kind::kAuto, 0}, 0));
-  CHECK(check_gpu_layers({GpuLayers::Kind::kCount, 0}, 0));
-  CHECK(check_gpu_layers({GpuLayers::Kind::kAll, 0}, 1));
-  for (const GpuLayers layers :
-       {GpuLayers{GpuLayers::Kind::kAll, 0}, GpuLayers{GpuLayers::Kind::kCount, 1}}) {
-    const Status refused = check_gpu_layers(layers, 0);
-    REQUIRE_FALSE(refused);
-    CHECK(refused.error().code == ErrorCode::kUnsupported);
-    CHECK(contains(refused.error().message, "--gpu-layers"));
-  }
-}
-
 TEST_CASE("the table is sound") {
   std::set<std::string_view> seen;
   for (const OptionRow& row : option_table()) {
