@@ -136,6 +136,8 @@ std::string why_no_cuda_device() {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
   static_cast<void>(cudaGetLastError());
+  if (error == cudaErrorInsufficientDriver)
+    return "there is no NVIDIA driver, or one older than this build's CUDA needs";
   return error == cudaSuccess ? "the driver shows none" : cudaGetErrorString(error);
 }
 
