@@ -60,7 +60,7 @@ constexpr OptionRow kTable[] = {
      "Sequences that a worker runs at once; memory for full contexts is planned. 0: 16, in the memory there is."},
     {"--kv-type", "", "", "HEARTH_KV_TYPE", "engine", "kv_type", &O::kv_type, "f16|q8_0", "f16", 0, 0, false,
      "Type of the KV cache. q8_0 takes half of the memory."},
-    {"--gpu-layers", "-ngl", "--n-gpu-layers", "HEARTH_GPU_LAYERS", "engine", "gpu_layers", &O::gpu_layers, "N|auto|all", "auto", 0, 10'000, false,
+    {"--gpu-layers", "-ngl", "--n-gpu-layers", "HEARTH_GPU_LAYERS", "engine", "gpu_layers", &O::gpu_layers, "N|auto|all", "0", 0, 10'000, false,
      "Layers on the GPU. auto: as many as fit, none without a GPU."},
     {"--isa", "", "", "HEARTH_ISA", "engine", "isa", &O::isa, "auto|ref|avx2|avx512|neon", "auto", 0, 0, false,
      "Forces the instruction set of the CPU kernels."},

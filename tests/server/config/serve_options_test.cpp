@@ -77,7 +77,7 @@ TEST_CASE("without anything the defaults hold") {
   CHECK(options.host == "127.0.0.1");
   CHECK(options.port == 8080);
   CHECK(options.kv_type == KvType::kF16);
-  CHECK(options.gpu_layers.kind == GpuLayers::Kind::kAuto);
+  CHECK(options.gpu_layers == GpuLayers{GpuLayers::Kind::kCount, 0});
   CHECK(options.api_keys.empty());
   CHECK_FALSE(options.insecure);
 }
