@@ -135,6 +135,7 @@ int serve_command(int argc, char** argv) {
   init_log("gateway");
   if (const auto status = set_log_level(command_line->options.log_level); !status.has_value())
     return report(status.error(), kWrongUsage);
+  for (const std::string& line : command_line->ignored) spdlog::warn("ignored: {}", line);
   auto signals = Signals::block();
   if (!signals.has_value()) return report(signals.error(), kFailed);
   // The file may say something else by then; flags and variables are what they are.

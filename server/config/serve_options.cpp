@@ -89,12 +89,22 @@ std::vector<std::string> split_list(std::string_view text) {
   }
 }
 
-Result<std::vector<Setting>> read_environment(const Environment& environment) {
+/// Variables that are not for us go to `ignored`. The environment is shared: Kubernetes, for one,
+/// gives every pod beside a service named hearth HEARTH_SERVICE_HOST and HEARTH_PORT=tcp://….
+Result<std::vector<Setting>> read_environment(const Environment& environment,
+                                              std::vector<std::string>& ignored) {
   std::vector<Setting> settings;
   for (const auto& [name, value] : environment) {
     if (!name.starts_with(kPrefix)) continue;
     const OptionRow* row = find_by_variable(name);
-    if (row == nullptr) return refuse(name + ": no option has this variable", name);
+    if (row == nullptr) {
+      ignored.push_back(name + ": no option has this variable");
+      continue;
+    }
+    if (name == "HEARTH_PORT" && value.starts_with("tcp://")) {
+      ignored.push_back(name + " is the address of a service, not a port");
+      continue;
+    }
     if (value.empty()) return refuse(name + " is empty; unset it or give it a value", row->flag);
     settings.push_back(
         {row, row->is_list() ? split_list(value) : std::vector<std::string>{value}, name});
@@ -157,7 +167,7 @@ Result<ServeCommandLine> parse_serve_options(std::span<const std::string> args,
   HEARTH_ASSIGN_OR_RETURN(Flags flags, read_flags(args));
   out.help = flags.help;
   if (out.help) return out;
-  HEARTH_ASSIGN_OR_RETURN(auto variables, read_environment(environment));
+  HEARTH_ASSIGN_OR_RETURN(auto variables, read_environment(environment, out.ignored));
   HEARTH_ASSIGN_OR_RETURN(auto file, read_file(find_config(flags.settings, variables)));
   // From weak to strong. A weaker value is checked too: an error in the file should not wait for
   // the day on which the flag is left out.

@@ -79,11 +79,13 @@ struct ServeCommandLine {
   /// "HEARTH_PORT", "hearth.toml:4". For the start-up log and for later messages. No values:
   /// some are secret.
   std::map<std::string, std::string> origins;
+  /// HEARTH_... variables that are no options, a line each for the log.
+  std::vector<std::string> ignored;
 };
 
 /// Merges `args` (without the program's and the subcommand's name), `environment` and the file
-/// named by --config or HEARTH_CONFIG over the defaults. An unknown flag, variable or key and a
-/// value out of range are kInvalidArgument with a message that names it and its origin.
+/// named by --config or HEARTH_CONFIG over the defaults. An unknown flag or key and a value out
+/// of range are kInvalidArgument with a message that names it and its origin.
 Result<ServeCommandLine> parse_serve_options(std::span<const std::string> args,
                                              const Environment& environment);
 

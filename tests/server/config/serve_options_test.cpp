@@ -149,8 +149,20 @@ TEST_CASE("errors in flags name the flag, the value and what was expected") {
   CHECK_FALSE(contains(why_not({"--api-key", std::string(600, 'k')}), "kkk"));
 }
 
+TEST_CASE("variables that are no options are told, not taken") {
+  const std::vector<std::string> none;
+  const auto parsed = parse_serve_options(none, {{"HEARTH_PROT", "1"},
+                                                 {"HEARTH_SERVICE_HOST", "10.0.0.7"},
+                                                 {"HEARTH_PORT", "tcp://10.0.0.7:80"}});
+  REQUIRE(parsed.has_value());
+  CHECK(parsed->options.port == 8080);
+  CHECK(parsed->ignored ==
+        std::vector<std::string>{"HEARTH_PORT is the address of a service, not a port",
+                                 "HEARTH_PROT: no option has this variable",
+                                 "HEARTH_SERVICE_HOST: no option has this variable"});
+}
+
 TEST_CASE("errors in variables name the variable") {
-  CHECK(why_not({}, {{"HEARTH_PROT", "1"}}) == "HEARTH_PROT: no option has this variable");
   CHECK(why_not({}, {{"HEARTH_PORT", "x"}}) ==
         "HEARTH_PORT: 'x' is not a whole number from 0 to 65535");
   CHECK(contains(why_not({}, {{"HEARTH_API_KEY", ""}}), "HEARTH_API_KEY is empty"));
