@@ -154,7 +154,7 @@ GenerateRequest make_request(const Call& call, const GenerationOptions& options,
   request.prompt = std::move(prompt);
   request.num_choices = options.num_choices;
   request.max_tokens = max_tokens;
-  request.stop_tokens = call.context.tokenizer.end_of_generation();
+  if (!options.ignore_eos) request.stop_tokens = call.context.tokenizer.end_of_generation();
   request.sampling = options.sampling;
   request.fairness_key = call.fairness_key;
   request.priority = options.priority;

@@ -130,6 +130,7 @@ void read_generation_options(FieldReader& reader, const ApiContext& context,
   read_model(reader, context.model);
   reader.integer("n", 1, context.limits.max_choices, options.num_choices);
   reader.integer("priority", 0, kMaxPriority, options.priority);
+  reader.boolean("ignore_eos", options.ignore_eos);
   read_sampling(reader, context, options.sampling);
   read_logit_bias(reader, context, options.sampling);
   read_stop(reader, context.limits, options.stop);

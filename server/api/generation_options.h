@@ -17,6 +17,7 @@ struct GenerationOptions {
   SamplingParams sampling;  // the seed too: the request's, else a random one
   int32_t num_choices = 1;
   int32_t priority = 0;                         // higher ones are served later
+  bool ignore_eos = false;                      // end-of-generation tokens do not end it
   std::optional<int32_t> max_tokens;            // as the client set it
   std::string max_tokens_field = "max_tokens";  // the name it used
   std::vector<std::string> stop;
@@ -24,8 +25,9 @@ struct GenerationOptions {
   bool include_usage = false;  // a usage chunk at the end of the stream
 };
 
-/// Takes model, n, priority, stop, stream, stream_options, seed and the sampling fields. An unknown
-/// model is kNotFound. Leaves max_tokens and logprobs, which the endpoints define differently.
+/// Takes model, n, priority, ignore_eos, stop, stream, stream_options, seed and the sampling
+/// fields. An unknown model is kNotFound. Leaves max_tokens and logprobs, which the endpoints
+/// define differently.
 void read_generation_options(FieldReader& reader, const ApiContext& context,
                              GenerationOptions& options);
 

@@ -49,7 +49,7 @@ TEST_CASE("every sampling field reaches the engine") {
       R"({"model":"org/tiny","temperature":0.5,"top_p":0.25,"top_k":7,"min_p":0.125,
           "typical_p":0.75,"presence_penalty":-2,"frequency_penalty":2,"repetition_penalty":1.5,
           "logit_bias":{"7":-100,"8":0.5},"seed":-3,"n":2,"max_completion_tokens":4,
-          "logprobs":true,"top_logprobs":2,"priority":3})");
+          "logprobs":true,"top_logprobs":2,"priority":3,"ignore_eos":true})");
   CHECK(daemon.post("/v1/chat/completions", chat(fields)).status == 200);
   const GenerateRequest& request = daemon.service.submitted.at(0);
   const SamplingParams expected{.temperature = 0.5F,
@@ -66,6 +66,7 @@ TEST_CASE("every sampling field reaches the engine") {
   CHECK(request.sampling == expected);
   CHECK(request.num_choices == 2);
   CHECK(request.priority == 3);
+  CHECK(request.stop_tokens.empty());
   CHECK(request.max_tokens == 4);
 }
 
