@@ -246,6 +246,34 @@ struct CombineArgs {
   float* out = nullptr;  // [rows, cols]
 };
 
+// Ops that stand for several of the above, one after the other, to the same bits.
+
+/// rms_norm, then quantize of what it gave. cols % 32 == 0. `norm.out` may be null: then the codes
+/// alone are wanted.
+struct RmsNormQuantizeArgs {
+  RmsNormArgs norm;
+  Q8Rows q8;  // [norm.rows, norm.cols]
+};
+
+/// activate, then quantize of what it gave. cols % 32 == 0. `activate.out` may be null: then the
+/// codes alone are wanted.
+struct ActivateQuantizeArgs {
+  ActivateArgs activate;
+  Q8Rows q8;  // [activate.rows, activate.cols]
+};
+
+/// rms_norm of each head of Q and K if `norm`, rope of both, then kv_store. Q is changed in place;
+/// what is left of K in `k.x` is not said.
+struct RopeKvStoreArgs {
+  bool norm = false;
+  float norm_eps = 0.0F;
+  const float* q_norm = nullptr;  // [head_dim], or null for ones
+  const float* k_norm = nullptr;  // the same
+  RopeArgs q;
+  RopeArgs k;         // of the same rows, table and sizes as q, but for the number of heads
+  KvStoreArgs store;  // store.k is k.x
+};
+
 struct KernelTable {
   std::string_view name;  // "ref", "avx2", "avx512", …: logged at start
 
@@ -270,6 +298,11 @@ struct KernelTable {
   void (*expert_matmul)(const ExecContext&, const ActivationView& x,
                         const ExpertMatmulArgs&) = nullptr;
   void (*combine)(const ExecContext&, const CombineArgs&) = nullptr;
+
+  // Optional: null where one pass over memory gains nothing over the ops that they stand for.
+  void (*rms_norm_quantize)(const ExecContext&, const RmsNormQuantizeArgs&) = nullptr;
+  void (*activate_quantize)(const ExecContext&, const ActivateQuantizeArgs&) = nullptr;
+  void (*rope_kv_store)(const ExecContext&, const RopeKvStoreArgs&) = nullptr;
 };
 
 }  // namespace hearth::kernels

@@ -7,15 +7,37 @@
 namespace hearth {
 
 /// x += attention_out(attention(x_in)); K and V of the rows go to their pages.
-void ForwardSegment::attention_block(const Step& step, int32_t index, const float* x,
+void ForwardSegment::attention_block(const Step& step, int32_t index, const Input& x,
                                      const kernels::KvLayerView& kv) {
   const ModelConfig& c = model_->config();
-  const LayerConfig& layer = c.layers[static_cast<size_t>(index)];
   const LayerWeights& weights = layer_weights(index);
   Workspace& w = workspace_;
   const std::array qkv = {matmul_job(weights.q, w.q), matmul_job(weights.k, w.k),
                           matmul_job(weights.v, w.v)};
   linear(step, x, step.rows, c.hidden_size, qkv);
+  place_heads(step, index, kv);
+  attend(step, index, kv);
+  const Branch to = open_branch();
+  const std::array out = {matmul_job(weights.attention_out, to.out, to.accumulate)};
+  linear(step, {.f32 = w.attention}, step.rows, c.q_size(), out);
+  close_branch(step, weights.post_attention_norm);
+}
+
+/// Norms and rotates Q and K as the description says, and stores K and V.
+void ForwardSegment::place_heads(const Step& step, int32_t index, const kernels::KvLayerView& kv) {
+  const ModelConfig& c = model_->config();
+  const LayerConfig& layer = c.layers[static_cast<size_t>(index)];
+  const LayerWeights& weights = layer_weights(index);
+  Workspace& w = workspace_;
+  const kernels::KvStoreArgs store = {
+      .k = w.k,
+      .v = w.v,
+      .k_stride = c.kv_size(),
+      .v_stride = c.kv_size(),
+      .kv = kv,
+      .sequences = step.batch->sequences.data(),
+      .num_sequences = static_cast<int32_t>(step.batch->sequences.size())};
+  if (place_heads_at_once(step, index, store)) return;
   norm_heads(step, weights.q_norm, w.q, c.num_heads);
   norm_heads(step, weights.k_norm, w.k, c.num_kv_heads);
   if (layer.rope == kNoRope) {
@@ -24,11 +46,27 @@ void ForwardSegment::attention_block(const Step& step, int32_t index, const floa
     rotate(step, layer.rope, w.q, c.num_heads);
     rotate(step, layer.rope, w.k, c.num_kv_heads);
   }
-  attend(step, index, kv);
-  const Branch to = open_branch();
-  const std::array out = {matmul_job(weights.attention_out, to.out, to.accumulate)};
-  linear(step, w.attention, step.rows, c.q_size(), out);
-  close_branch(step, weights.post_attention_norm);
+  table_->kv_store(step.context, store);
+}
+
+/// The same as one op, where the table has it and it does what the description says; else false,
+/// and nothing is done.
+bool ForwardSegment::place_heads_at_once(const Step& step, int32_t index,
+                                         const kernels::KvStoreArgs& store) {
+  const ModelConfig& c = model_->config();
+  const int32_t rope = c.layers[static_cast<size_t>(index)].rope;
+  const LayerWeights& weights = layer_weights(index);
+  const bool norm = c.qk_norm == QkNorm::kHead;
+  if (table_->rope_kv_store == nullptr || rope == kNoRope) return false;
+  if (norm ? c.norm.kind != NormKind::kRms : c.qk_norm != QkNorm::kNone) return false;
+  table_->rope_kv_store(step.context, {.norm = norm,
+                                       .norm_eps = c.norm.eps,
+                                       .q_norm = weights.q_norm.weight,
+                                       .k_norm = weights.k_norm.weight,
+                                       .q = rope_args(step, rope, workspace_.q, c.num_heads),
+                                       .k = rope_args(step, rope, workspace_.k, c.num_kv_heads),
+                                       .store = store});
+  return true;
 }
 
 /// The norm of Q or K in place. Heads lie next to each other: with the same weights for all, they
@@ -58,17 +96,23 @@ void ForwardSegment::norm_heads(const Step& step, const NormWeights& weights, fl
 /// Rotates Q or K in place, and norms the heads then where the description says so.
 void ForwardSegment::rotate(const Step& step, int32_t index, float* x, int32_t heads) {
   const ModelConfig& c = model_->config();
-  const RopeConfig& rope = c.ropes[static_cast<size_t>(index)];
-  table_->rope(step.context, {.x = x,
-                              .x_stride = static_cast<int64_t>(heads) * c.head_dim,
-                              .rows = step.rows,
-                              .num_heads = heads,
-                              .head_dim = c.head_dim,
-                              .rotary_dim = rope.rotary_dim,
-                              .style = rope.style,
-                              .table = workspace_.rope_tables[static_cast<size_t>(index)]});
+  table_->rope(step.context, rope_args(step, index, x, heads));
   if (c.qk_norm == QkNorm::kRotated)
     norm(step, {}, {x, c.head_dim}, {x, c.head_dim}, step.rows * heads, c.head_dim);
+}
+
+kernels::RopeArgs ForwardSegment::rope_args(const Step& step, int32_t index, float* x,
+                                            int32_t heads) const {
+  const ModelConfig& c = model_->config();
+  const RopeConfig& rope = c.ropes[static_cast<size_t>(index)];
+  return {.x = x,
+          .x_stride = static_cast<int64_t>(heads) * c.head_dim,
+          .rows = step.rows,
+          .num_heads = heads,
+          .head_dim = c.head_dim,
+          .rotary_dim = rope.rotary_dim,
+          .style = rope.style,
+          .table = workspace_.rope_tables[static_cast<size_t>(index)]};
 }
 
 /// Scales the Q of rows so far into a context that they have a temperature.
@@ -86,31 +130,24 @@ void ForwardSegment::apply_temperature(const Step& step) {
   }
 }
 
-/// Stores K and V, then attends to them and to what is in the pages already.
+/// Attends to what is in the pages, this step's rows included.
 void ForwardSegment::attend(const Step& step, int32_t index, const kernels::KvLayerView& kv) {
   const ModelConfig& c = model_->config();
   const Workspace& w = workspace_;
-  const auto num_sequences = static_cast<int32_t>(step.batch->sequences.size());
-  table_->kv_store(step.context, {.k = w.k,
-                                  .v = w.v,
-                                  .k_stride = c.kv_size(),
-                                  .v_stride = c.kv_size(),
-                                  .kv = kv,
-                                  .sequences = step.batch->sequences.data(),
-                                  .num_sequences = num_sequences});
-  table_->attention(step.context, {.q = w.q,
-                                   .q_stride = c.q_size(),
-                                   .kv = kv,
-                                   .sequences = step.batch->sequences.data(),
-                                   .num_sequences = num_sequences,
-                                   .num_heads = c.num_heads,
-                                   .scale = c.attention_scale,
-                                   .softcap = c.attention_softcap,
-                                   .sinks = layer_weights(index).sinks,
-                                   .window = c.layers[static_cast<size_t>(index)].window,
-                                   .chunk = c.layers[static_cast<size_t>(index)].chunk,
-                                   .out = w.attention,
-                                   .out_stride = c.q_size()});
+  table_->attention(step.context,
+                    {.q = w.q,
+                     .q_stride = c.q_size(),
+                     .kv = kv,
+                     .sequences = step.batch->sequences.data(),
+                     .num_sequences = static_cast<int32_t>(step.batch->sequences.size()),
+                     .num_heads = c.num_heads,
+                     .scale = c.attention_scale,
+                     .softcap = c.attention_softcap,
+                     .sinks = layer_weights(index).sinks,
+                     .window = c.layers[static_cast<size_t>(index)].window,
+                     .chunk = c.layers[static_cast<size_t>(index)].chunk,
+                     .out = w.attention,
+                     .out_stride = c.q_size()});
 }
 
 }  // namespace hearth

@@ -5,19 +5,26 @@
 
 namespace hearth {
 
+/// The forms of its input that a layer's block reads; the rows of experts are gathered as f32.
+ForwardSegment::Forms ForwardSegment::ffn_forms(const LayerWeights& layer) const {
+  if (!layer.experts.router.present()) return forms_of({&layer.up, &layer.gate});
+  return {.f32 = true, .q8 = reads_q8(layer.experts.router.weight)};
+}
+
 /// x += ffn(x_in)
-void ForwardSegment::ffn_block(const Step& step, const LayerWeights& layer, const float* x) {
+void ForwardSegment::ffn_block(const Step& step, const LayerWeights& layer, Input x) {
   Branch to = open_branch();
   if (layer.experts.router.present()) {
     expert_block(step, layer.experts, x, to);
     to.accumulate = true;
+    x.quantized = false;  // the codes are the experts' now
   }
   if (layer.up.present()) dense_block(step, layer, x, to);
   close_branch(step, layer.post_ffn_norm);
 }
 
 /// down(activation(gate(x)) * up(x)), or down(activation(up(x))) without a gate.
-void ForwardSegment::dense_block(const Step& step, const LayerWeights& layer, const float* x,
+void ForwardSegment::dense_block(const Step& step, const LayerWeights& layer, const Input& x,
                                  Branch to) {
   const int64_t hidden = model_->config().hidden_size;
   const int64_t ffn = layer.up.weight.rows;
@@ -25,15 +32,15 @@ void ForwardSegment::dense_block(const Step& step, const LayerWeights& layer, co
   const bool gated = layer.gate.present();
   const std::array jobs = {matmul_job(layer.up, w.up), matmul_job(layer.gate, w.gate)};
   linear(step, x, step.rows, hidden, std::span(jobs).first(gated ? 2 : 1));
-  float* activated = gated ? w.gate : w.up;
-  activate(step, activated, gated ? w.up : nullptr, step.rows, ffn);
+  const Input activated = activate(step, gated ? w.gate : w.up, gated ? w.up : nullptr, step.rows,
+                                   ffn, layer.down.weight);
   const std::array down = {matmul_job(layer.down, to.out, to.accumulate)};
   linear(step, activated, step.rows, ffn, down);
 }
 
 /// The sum over each row's experts of weight * expert(x). Rows go to slots that lie next to each
 /// other for each expert, so that a matrix is read once for all rows that use it.
-void ForwardSegment::expert_block(const Step& step, const ExpertWeights& experts, const float* x,
+void ForwardSegment::expert_block(const Step& step, const ExpertWeights& experts, const Input& x,
                                   Branch to) {
   const ModelConfig& c = model_->config();
   const ExpertConfig& e = c.experts;
@@ -52,7 +59,7 @@ void ForwardSegment::expert_block(const Step& step, const ExpertWeights& experts
                                .begin = w.begin,
                                .source = w.source,
                                .slot = w.slot});
-  table_->gather(step.context, {.x = x,
+  table_->gather(step.context, {.x = x.f32,
                                 .source = w.source,
                                 .weight = e.weigh_input ? w.weight : nullptr,
                                 .slots = slots,
@@ -70,13 +77,13 @@ void ForwardSegment::expert_block(const Step& step, const ExpertWeights& experts
   };
   const bool wants_q8 =
       reads_q8(experts.gate.weights.front()) || reads_q8(experts.up.weights.front());
-  const auto input = prepare(step, w.x, slots, c.hidden_size, wants_q8);
+  const auto input = prepare(step, {.f32 = w.x}, slots, c.hidden_size, wants_q8);
   multiply(input, experts.gate, w.gate);
   multiply(input, experts.up, w.up);
-  activate(step, w.gate, w.up, slots, e.ffn_size);
+  const kernels::WeightView& down = experts.down.weights.front();
+  const Input activated = activate(step, w.gate, w.up, slots, e.ffn_size, down);
   // The rows are not needed any more: their slots take the results.
-  multiply(prepare(step, w.gate, slots, e.ffn_size, reads_q8(experts.down.weights.front())),
-           experts.down, w.x);
+  multiply(prepare(step, activated, slots, e.ffn_size, reads_q8(down)), experts.down, w.x);
   table_->combine(step.context, {.x = w.x,
                                  .slot = w.slot,
                                  .weight = e.weigh_input ? nullptr : w.weight,
@@ -87,18 +94,27 @@ void ForwardSegment::expert_block(const Step& step, const ExpertWeights& experts
                                  .out = to.out});
 }
 
-/// gate = activation(gate) * up, or activation(gate) without `up`; [rows, cols].
-void ForwardSegment::activate(const Step& step, float* gate, const float* up, int64_t rows,
-                              int64_t cols) {
-  table_->activate(step.context, {.activation = model_->config().activation,
-                                  .gate = gate,
-                                  .up = up,
-                                  .gate_stride = cols,
-                                  .up_stride = cols,
-                                  .rows = rows,
-                                  .cols = cols,
-                                  .out = gate,
-                                  .out_stride = cols});
+/// gate = activation(gate) * up, or activation(gate) without `up`, [rows, cols]; as codes alone
+/// where that is all that `reader` reads and the table makes them at once.
+ForwardSegment::Input ForwardSegment::activate(const Step& step, float* gate, const float* up,
+                                               int64_t rows, int64_t cols,
+                                               const kernels::WeightView& reader) {
+  kernels::ActivateArgs args = {.activation = model_->config().activation,
+                                .gate = gate,
+                                .up = up,
+                                .gate_stride = cols,
+                                .up_stride = cols,
+                                .rows = rows,
+                                .cols = cols,
+                                .out = gate,
+                                .out_stride = cols};
+  if (!reads_q8(reader) || table_->activate_quantize == nullptr) {
+    table_->activate(step.context, args);
+    return {.f32 = gate};
+  }
+  args.out = nullptr;
+  table_->activate_quantize(step.context, {.activate = args, .q8 = workspace_.q8});
+  return {.quantized = true};
 }
 
 }  // namespace hearth

@@ -107,13 +107,17 @@ void ForwardSegment::layer(const Step& step, int32_t index, const kernels::KvLay
   const LayerWeights& w = layer_weights(index);
   Workspace& ws = workspace_;
   const bool parallel = model_->config().parallel_residual;
-  const float* attention_in = norm(step, w.attention_norm, ws.x, ws.normed);
-  const float* ffn_in = attention_in;
+  Forms attention_forms = forms_of({&w.q, &w.k, &w.v});
+  attention_forms.f32 |= parallel;  // the other block reads it later
+  const Input attention_in =
+      normed(step, w.attention_norm, ws.x, ws.normed, step.rows, attention_forms);
+  Input ffn_in = {.f32 = attention_in.f32};
+  // Before the attention block changes x; its codes would not last.
   if (parallel && w.ffn_norm.weight != w.attention_norm.weight)
-    ffn_in = norm(step, w.ffn_norm, ws.x, ws.ffn_normed);
+    ffn_in = normed(step, w.ffn_norm, ws.x, ws.ffn_normed, step.rows, {.f32 = true});
   attention_block(step, index, attention_in, kv);
   if (progress) progress();
-  if (!parallel) ffn_in = norm(step, w.ffn_norm, ws.x, ws.normed);
+  if (!parallel) ffn_in = normed(step, w.ffn_norm, ws.x, ws.normed, step.rows, ffn_forms(w));
   ffn_block(step, w, ffn_in);
   if (progress) progress();
 }
@@ -130,10 +134,10 @@ void ForwardSegment::compute_logits() {
                                 .used = 1,
                                 .cols = c.hidden_size,
                                 .out = w.logit_input});
-  norm(step, weights_.output_norm, {w.logit_input, c.hidden_size}, {w.logit_input, c.hidden_size},
-       rows, c.hidden_size);
+  const Input input = normed(step, weights_.output_norm, w.logit_input, w.logit_input, rows,
+                             forms_of({&weights_.output}));
   const std::array out = {matmul_job(weights_.output, w.logits)};
-  linear(step, w.logit_input, rows, c.hidden_size, out);
+  linear(step, input, rows, c.hidden_size, out);
   if (c.logit_scale != 1.0F || c.logit_softcap > 0.0F) {
     table_->scale(step.context, {.x = w.logits,
                                  .count = rows * c.vocab_size,
@@ -167,11 +171,27 @@ void ForwardSegment::norm(const Step& step, const NormWeights& weights, Rows x, 
   }
 }
 
-float* ForwardSegment::norm(const Step& step, const NormWeights& weights, float* x, float* out) {
-  if (!weights.present()) return x;
-  const int64_t hidden = model_->config().hidden_size;
-  norm(step, weights, {x, hidden}, {out, hidden}, step.rows, hidden);
-  return out;
+ForwardSegment::Input ForwardSegment::normed(const Step& step, const NormWeights& weights, float* x,
+                                             float* out, int64_t rows, Forms forms) {
+  if (!weights.present()) return {.f32 = x};
+  const ModelConfig& c = model_->config();
+  const bool at_once =
+      forms.q8 && c.norm.kind == NormKind::kRms && table_->rms_norm_quantize != nullptr;
+  if (!at_once) {
+    norm(step, weights, {x, c.hidden_size}, {out, c.hidden_size}, rows, c.hidden_size);
+    return {.f32 = out};
+  }
+  float* f32 = forms.f32 ? out : nullptr;
+  table_->rms_norm_quantize(step.context, {.norm = {.x = x,
+                                                    .x_stride = c.hidden_size,
+                                                    .weight = weights.weight,
+                                                    .eps = c.norm.eps,
+                                                    .rows = rows,
+                                                    .cols = c.hidden_size,
+                                                    .out = f32,
+                                                    .out_stride = c.hidden_size},
+                                           .q8 = workspace_.q8});
+  return {.f32 = f32, .quantized = true};
 }
 
 ForwardSegment::Branch ForwardSegment::open_branch() const {
@@ -182,7 +202,10 @@ ForwardSegment::Branch ForwardSegment::open_branch() const {
 void ForwardSegment::close_branch(const Step& step, const NormWeights& post_norm) {
   const ModelConfig& c = model_->config();
   if (!has_branch(c)) return;
-  norm(step, post_norm, workspace_.branch, workspace_.branch);
+  if (post_norm.present()) {
+    norm(step, post_norm, {workspace_.branch, c.hidden_size}, {workspace_.branch, c.hidden_size},
+         step.rows, c.hidden_size);
+  }
   table_->add(step.context, {.x = workspace_.branch,
                              .scale = c.residual_scale,
                              .count = step.rows * c.hidden_size,
@@ -193,15 +216,27 @@ bool ForwardSegment::reads_q8(const kernels::WeightView& weight) const {
   return table_->matmul_input(weight.dtype) == kernels::MatmulInput::kQ8;
 }
 
-kernels::ActivationView ForwardSegment::prepare(const Step& step, const float* x, int64_t rows,
+ForwardSegment::Forms ForwardSegment::forms_of(
+    std::initializer_list<const LinearWeights*> readers) const {
+  Forms forms;
+  for (const LinearWeights* reader : readers) {
+    if (!reader->present()) continue;
+    const bool q8 = reads_q8(reader->weight);
+    forms.q8 |= q8;
+    forms.f32 |= !q8;
+  }
+  return forms;
+}
+
+kernels::ActivationView ForwardSegment::prepare(const Step& step, const Input& x, int64_t rows,
                                                 int64_t cols, bool wants_q8) {
-  if (wants_q8)
-    table_->quantize(step.context, {.x = x, .rows = rows, .cols = cols, .out = workspace_.q8});
-  return {.f32 = x, .q8 = workspace_.q8, .rows = rows, .cols = cols};
+  if (wants_q8 && !x.quantized)
+    table_->quantize(step.context, {.x = x.f32, .rows = rows, .cols = cols, .out = workspace_.q8});
+  return {.f32 = x.f32, .q8 = workspace_.q8, .rows = rows, .cols = cols};
 }
 
 /// Runs matmuls that share the input x [rows, cols].
-void ForwardSegment::linear(const Step& step, const float* x, int64_t rows, int64_t cols,
+void ForwardSegment::linear(const Step& step, const Input& x, int64_t rows, int64_t cols,
                             std::span<const kernels::MatmulArgs> jobs) {
   const bool wants_q8 = std::ranges::any_of(
       jobs, [this](const kernels::MatmulArgs& args) { return reads_q8(args.weight); });

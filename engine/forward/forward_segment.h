@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <span>
 #include <vector>
 
@@ -61,6 +62,17 @@ class ForwardSegment {
     float* out;
     bool accumulate;
   };
+  /// What matmuls read: f32 values, null where none reads them; their codes are in Workspace::q8
+  /// if `quantized`.
+  struct Input {
+    const float* f32 = nullptr;
+    bool quantized = false;
+  };
+  /// The forms that the readers of an input want.
+  struct Forms {
+    bool f32 = false;
+    bool q8 = false;
+  };
 
   ForwardSegment(const Model& model, const kernels::KernelTable& table, const ForwardLimits& limits,
                  const SegmentWeights& weights)
@@ -74,17 +86,22 @@ class ForwardSegment {
   }
 
   // attention_block.cpp
-  void attention_block(const Step& step, int32_t index, const float* x,
+  void attention_block(const Step& step, int32_t index, const Input& x,
                        const kernels::KvLayerView& kv);
+  void place_heads(const Step& step, int32_t index, const kernels::KvLayerView& kv);
+  bool place_heads_at_once(const Step& step, int32_t index, const kernels::KvStoreArgs& store);
+  [[nodiscard]] kernels::RopeArgs rope_args(const Step& step, int32_t index, float* x,
+                                            int32_t heads) const;
   void norm_heads(const Step& step, const NormWeights& weights, float* x, int32_t heads);
   void rotate(const Step& step, int32_t index, float* x, int32_t heads);
   void apply_temperature(const Step& step);
   void attend(const Step& step, int32_t index, const kernels::KvLayerView& kv);
 
   // ffn_block.cpp
-  void ffn_block(const Step& step, const LayerWeights& layer, const float* x);
-  void dense_block(const Step& step, const LayerWeights& layer, const float* x, Branch to);
-  void expert_block(const Step& step, const ExpertWeights& experts, const float* x, Branch to);
+  [[nodiscard]] Forms ffn_forms(const LayerWeights& layer) const;
+  void ffn_block(const Step& step, const LayerWeights& layer, Input x);
+  void dense_block(const Step& step, const LayerWeights& layer, const Input& x, Branch to);
+  void expert_block(const Step& step, const ExpertWeights& experts, const Input& x, Branch to);
 
   /// Rows of floats at a stride.
   struct Rows {
@@ -93,18 +110,23 @@ class ForwardSegment {
   };
   void norm(const Step& step, const NormWeights& weights, Rows x, Rows out, int64_t rows,
             int64_t cols);
-  /// x [step.rows, hidden_size], or its norm in `out` where the weights are present.
-  float* norm(const Step& step, const NormWeights& weights, float* x, float* out);
+  /// x [rows, hidden_size], or its norm where the weights are present: in `out`, in the forms that
+  /// are wanted or at least as f32.
+  Input normed(const Step& step, const NormWeights& weights, float* x, float* out, int64_t rows,
+               Forms forms);
   /// Where a block writes its result, and what brings that to the stream.
   [[nodiscard]] Branch open_branch() const;
   void close_branch(const Step& step, const NormWeights& post_norm);
 
-  void activate(const Step& step, float* gate, const float* up, int64_t rows, int64_t cols);
+  /// activation(gate) * up for `reader`.
+  Input activate(const Step& step, float* gate, const float* up, int64_t rows, int64_t cols,
+                 const kernels::WeightView& reader);
   /// x in the form or forms that weights of these types read, quantized if any reads int8.
-  kernels::ActivationView prepare(const Step& step, const float* x, int64_t rows, int64_t cols,
+  kernels::ActivationView prepare(const Step& step, const Input& x, int64_t rows, int64_t cols,
                                   bool wants_q8);
   [[nodiscard]] bool reads_q8(const kernels::WeightView& weight) const;
-  void linear(const Step& step, const float* x, int64_t rows, int64_t cols,
+  [[nodiscard]] Forms forms_of(std::initializer_list<const LinearWeights*> readers) const;
+  void linear(const Step& step, const Input& x, int64_t rows, int64_t cols,
               std::span<const kernels::MatmulArgs> jobs);
 
   const Model* model_;

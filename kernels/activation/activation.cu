@@ -1,9 +1,10 @@
-// activate, scale and add on the device.
+// activate, with or without int8 codes of what it gives, scale and add on the device.
 #include "kernels/cuda/simt.h"
 //
 #include "kernels/activation/activate.h"
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/ops.h"
+#include "kernels/quant/cuda_quantize.h"
 
 namespace hearth::kernels::HEARTH_SIMT {
 namespace {
@@ -35,14 +36,31 @@ HEARTH_KERNEL float factor_of(Activation activation, float up) {
   return fminf(fmaxf(up, -kSwigluLimit), kSwigluLimit) + 1.0F;
 }
 
+HEARTH_KERNEL float activated(const ActivateArgs& args, int64_t row, int64_t i) {
+  const float value = activation_of(args.activation, args.gate[row * args.gate_stride + i]);
+  if (args.up == nullptr) return value;
+  return value * factor_of(args.activation, args.up[row * args.up_stride + i]);
+}
+
 struct Activate {
   using Args = ActivateArgs;
   static HEARTH_KERNEL void at(const Args& args, int64_t index) {
     const int64_t row = index / args.cols;
     const int64_t i = index % args.cols;
-    float value = activation_of(args.activation, args.gate[row * args.gate_stride + i]);
-    if (args.up != nullptr) value *= factor_of(args.activation, args.up[row * args.up_stride + i]);
-    args.out[row * args.out_stride + i] = value;
+    args.out[row * args.out_stride + i] = activated(args, row, i);
+  }
+};
+
+/// Rows are whole blocks, so a warp has one block of 32 or none.
+struct ActivateQuantize {
+  using Args = ActivateQuantizeArgs;
+  static HEARTH_KERNEL void at(const Args& args, int64_t index) {
+    const ActivateArgs& a = args.activate;
+    const int64_t row = index / a.cols;
+    const int64_t i = index % a.cols;
+    const float value = activated(a, row, i);
+    if (a.out != nullptr) a.out[row * a.out_stride + i] = value;
+    WarpQuantizer::put(value, index / 32, args.q8);
   }
 };
 
@@ -65,6 +83,11 @@ struct Add {
 
 void activate(const ExecContext& context, const ActivateArgs& args) {
   for_each<Activate>(context, args.rows * args.cols, args);
+}
+
+void activate_quantize(const ExecContext& context, const ActivateQuantizeArgs& args) {
+  HEARTH_CHECK(args.activate.cols % 32 == 0, "rows are whole blocks of 32");
+  for_each<ActivateQuantize>(context, args.activate.rows * args.activate.cols, args);
 }
 
 void scale(const ExecContext& context, const ScaleArgs& args) {

@@ -29,6 +29,9 @@ void gather(const ExecContext& context, const GatherArgs& args);
 void expert_matmul(const ExecContext& context, const ActivationView& x,
                    const ExpertMatmulArgs& args);
 void combine(const ExecContext& context, const CombineArgs& args);
+void rms_norm_quantize(const ExecContext& context, const RmsNormQuantizeArgs& args);
+void activate_quantize(const ExecContext& context, const ActivateQuantizeArgs& args);
+void rope_kv_store(const ExecContext& context, const RopeKvStoreArgs& args);
 
 /// All of them.
 const KernelTable& kernel_table();

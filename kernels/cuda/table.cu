@@ -23,7 +23,10 @@ const KernelTable& kernel_table() {
                                     .route = route,
                                     .gather = gather,
                                     .expert_matmul = expert_matmul,
-                                    .combine = combine};
+                                    .combine = combine,
+                                    .rms_norm_quantize = rms_norm_quantize,
+                                    .activate_quantize = activate_quantize,
+                                    .rope_kv_store = rope_kv_store};
   return table;
 }
 

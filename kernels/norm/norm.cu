@@ -1,19 +1,24 @@
-// RMSNorm and LayerNorm on the device: a warp for short rows, a cta for long ones.
+// RMSNorm, with or without int8 codes of what it gives, and LayerNorm on the device: a warp for
+// short rows, a cta for long ones.
 #include "kernels/cuda/simt.h"
 //
+#include "base/check.h"
 #include "kernels/cuda/ops.h"
+#include "kernels/norm/cuda_norm.h"
+#include "kernels/quant/cuda_quantize.h"
 
 namespace hearth::kernels::HEARTH_SIMT {
 namespace {
 
-/// Rows up to this long are a warp's: heads are, streams are not.
-constexpr int64_t kWarpCols = 512;
+/// Threads of a longer row: 8 values of 4096 for each, so that a decode step's one row does not
+/// wait long for the values of one thread.
+constexpr int kLongRowThreads = 512;
 
 /// kRowThreads threads share a row: thread t sums values t, t + kRowThreads, …, then the threads'
 /// sums are folded in the order of simt::cta_sum.
 template <int kRowThreads>
 struct Row {
-  static constexpr int kThreads = 256;
+  static constexpr int kThreads = kRowThreads == simt::kWarp ? 256 : kRowThreads;
   static constexpr int kRowsPerCta = kThreads / kRowThreads;
 
   static HEARTH_KERNEL int64_t index() {
@@ -33,22 +38,25 @@ struct Row {
 
 template <int kRowThreads>
 struct RmsNormKernel {
-  using Args = RmsNormArgs;
+  using Args = RmsNormQuantizeArgs;  // q8.q is null where no codes are wanted
   using Place = Row<kRowThreads>;
   static constexpr int kThreads = Place::kThreads;
 
   static HEARTH_KERNEL void run(const Args& args) {
+    const RmsNormArgs& norm = args.norm;
     const int64_t row = Place::index();
-    if (row >= args.rows) return;  // all threads of the row
-    const float* x = args.x + row * args.x_stride;
-    float* out = args.out + row * args.out_stride;
+    if (row >= norm.rows) return;  // all threads of the row
+    const float* x = norm.x + row * norm.x_stride;
     float squares = 0.0F;
-    for (int64_t i = Place::thread(); i < args.cols; i += kRowThreads)
+    for (int64_t i = Place::thread(); i < norm.cols; i += kRowThreads)
       squares = fmaf(x[i], x[i], squares);
-    const float mean = Place::sum(squares) / static_cast<float>(args.cols);
-    const float scale = 1.0F / sqrtf(mean + args.eps);
-    for (int64_t i = Place::thread(); i < args.cols; i += kRowThreads)
-      out[i] = x[i] * scale * (args.weight == nullptr ? 1.0F : args.weight[i]);
+    const float scale = rms_scale(Place::sum(squares), norm.cols, norm.eps);
+    // A warp's values of one turn lie next to each other: a block of 32.
+    for (int64_t i = Place::thread(); i < norm.cols; i += kRowThreads) {
+      const float value = x[i] * scale * (norm.weight == nullptr ? 1.0F : norm.weight[i]);
+      if (norm.out != nullptr) norm.out[row * norm.out_stride + i] = value;
+      if (args.q8.q != nullptr) WarpQuantizer::put(value, (row * norm.cols + i) / 32, args.q8);
+    }
   }
 };
 
@@ -82,29 +90,34 @@ struct LayerNormKernel {
 
 /// A row of one cta or one warp, by its length alone.
 template <template <int> typename Kernel, typename Args>
-void launch_rows(const ExecContext& context, const Args& args) {
-  if (args.rows <= 0) return;
+void launch_rows(const ExecContext& context, int64_t rows, int64_t cols, const Args& args) {
+  if (rows <= 0) return;
   const auto run = [&]<int kRowThreads>() {
     using Place = Row<kRowThreads>;
-    const int64_t ctas = (args.rows + Place::kRowsPerCta - 1) / Place::kRowsPerCta;
+    const int64_t ctas = (rows + Place::kRowsPerCta - 1) / Place::kRowsPerCta;
     simt::launch<Kernel<kRowThreads>>(context, {.x = static_cast<int>(ctas)}, Place::shared_bytes(),
                                       args);
   };
-  if (args.cols <= kWarpCols) {
+  if (cols <= kWarpNormCols) {
     run.template operator()<simt::kWarp>();
   } else {
-    run.template operator()<256>();
+    run.template operator()<kLongRowThreads>();
   }
 }
 
 }  // namespace
 
 void rms_norm(const ExecContext& context, const RmsNormArgs& args) {
-  launch_rows<RmsNormKernel>(context, args);
+  launch_rows<RmsNormKernel>(context, args.rows, args.cols, RmsNormQuantizeArgs{args, {}});
+}
+
+void rms_norm_quantize(const ExecContext& context, const RmsNormQuantizeArgs& args) {
+  HEARTH_CHECK(args.norm.cols % 32 == 0, "rows are whole blocks of 32");
+  launch_rows<RmsNormKernel>(context, args.norm.rows, args.norm.cols, args);
 }
 
 void layer_norm(const ExecContext& context, const LayerNormArgs& args) {
-  launch_rows<LayerNormKernel>(context, args);
+  launch_rows<LayerNormKernel>(context, args.rows, args.cols, args);
 }
 
 }  // namespace hearth::kernels::HEARTH_SIMT

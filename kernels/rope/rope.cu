@@ -3,6 +3,7 @@
 //
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/ops.h"
+#include "kernels/rope/cuda_rope.h"
 
 namespace hearth::kernels::HEARTH_SIMT {
 namespace {
@@ -22,19 +23,10 @@ struct Rotate {
   using Args = RopeArgs;
   static HEARTH_KERNEL void at(const Args& args, int64_t index) {
     const int half = args.rotary_dim / 2;
-    const int i = static_cast<int>(index % half);
     const int64_t head_row = index / half;
     const int64_t row = head_row / args.num_heads;
-    float* head = args.x + row * args.x_stride + head_row % args.num_heads * args.head_dim;
-    const bool halves = args.style == RopeStyle::kHalves;
-    float& a = head[halves ? i : 2 * i];
-    float& b = head[halves ? i + half : 2 * i + 1];
-    const float cosine = args.table[row * args.rotary_dim + 2 * i];
-    const float sine = args.table[row * args.rotary_dim + 2 * i + 1];
-    const float rotated_a = fmaf(a, cosine, -(b * sine));
-    const float rotated_b = fmaf(a, sine, b * cosine);
-    a = rotated_a;
-    b = rotated_b;
+    rotate_pair(args, row, static_cast<int>(index % half),
+                args.x + row * args.x_stride + head_row % args.num_heads * args.head_dim);
   }
 };
 

@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "base/check.h"
 #include "kernels/cuda/cuda_device.h"
@@ -82,6 +84,37 @@ struct Activations {
   OnDevice<float> scale;
   OnDevice<int16_t> sum16;
   ActivationView view;
+};
+
+/// Codes that an op makes; they come back in their order on the host.
+class Codes {
+ public:
+  Codes(const Q8Rows& host, int64_t count)
+      : host_(host.q),
+        count_(count),
+        q_(std::in_place, host.q, count, Way::kInOut),
+        scale_(host.scale, count / 32, Way::kInOut),
+        sum16_(host.sum16, count / 16, Way::kInOut),
+        view{*q_, scale_, sum16_} {}
+  Codes(const Codes&) = delete;
+  Codes& operator=(const Codes&) = delete;
+  ~Codes() {
+    q_.reset();  // brings them back
+    const std::vector<int8_t> codes(host_, host_ + count_);
+    for (int64_t i = 0; i < count_; ++i)
+      host_[i] =
+          codes[static_cast<size_t>(i / 32 * 32 + simt::q8_offset(static_cast<int>(i % 32)))];
+  }
+
+ private:
+  int8_t* host_;
+  int64_t count_;
+  std::optional<OnDevice<int8_t>> q_;
+  OnDevice<float> scale_;
+  OnDevice<int16_t> sum16_;
+
+ public:
+  Q8Rows view;
 };
 
 /// The pages that the sequences name, and the step that has those sequences.
@@ -187,20 +220,12 @@ void on_device(const ExecContext&, const LayerNormArgs& host) {
 }
 
 void on_device(const ExecContext&, const QuantizeArgs& host) {
-  {
-    QuantizeArgs args = host;
-    const OnDevice x(host.x, host.rows * host.cols);
-    const OnDevice q(host.out.q, host.rows * host.cols, Way::kInOut);
-    const OnDevice scale(host.out.scale, host.rows * host.cols / 32, Way::kInOut);
-    const OnDevice sum16(host.out.sum16, host.rows * host.cols / 16, Way::kInOut);
-    args.x = x;
-    args.out = {q, scale, sum16};
-    table().quantize(context(), args);
-  }
-  const std::vector<int8_t> codes(host.out.q, host.out.q + host.rows * host.cols);
-  for (int64_t i = 0; i < host.rows * host.cols; ++i)
-    host.out.q[i] =
-        codes[static_cast<size_t>(i / 32 * 32 + simt::q8_offset(static_cast<int>(i % 32)))];
+  const Codes codes(host.out, host.rows * host.cols);
+  QuantizeArgs args = host;
+  const OnDevice x(host.x, host.rows * host.cols);
+  args.x = x;
+  args.out = codes.view;
+  table().quantize(context(), args);
 }
 
 void matmul_on_device(const ExecContext&, const ActivationView& x, const MatmulArgs* jobs,
@@ -371,6 +396,57 @@ void on_device(const ExecContext&, const CombineArgs& host) {
   args.weight = weight;
   args.out = out;
   table().combine(context(), args);
+}
+
+void on_device(const ExecContext&, const RmsNormQuantizeArgs& host) {
+  RmsNormQuantizeArgs args = host;
+  const RmsNormArgs& norm = host.norm;
+  const OnDevice weight(norm.weight, norm.cols);
+  const OnDevice x(norm.x, span_of(norm.rows, norm.cols, norm.x_stride));
+  const OnDevice out(norm.out, span_of(norm.rows, norm.cols, norm.out_stride), Way::kInOut);
+  const Codes codes(host.q8, norm.rows * norm.cols);
+  args.norm.weight = weight;
+  args.norm.x = x;
+  args.norm.out = out;
+  args.q8 = codes.view;
+  table().rms_norm_quantize(context(), args);
+}
+
+void on_device(const ExecContext&, const ActivateQuantizeArgs& host) {
+  ActivateQuantizeArgs args = host;
+  const ActivateArgs& a = host.activate;
+  const OnDevice gate(a.gate, span_of(a.rows, a.cols, a.gate_stride));
+  const OnDevice up(a.up, span_of(a.rows, a.cols, a.up_stride));
+  const OnDevice out(a.out, span_of(a.rows, a.cols, a.out_stride), Way::kInOut);
+  const Codes codes(host.q8, a.rows * a.cols);
+  args.activate.gate = gate;
+  args.activate.up = up;
+  args.activate.out = out;
+  args.q8 = codes.view;
+  table().activate_quantize(context(), args);
+}
+
+void on_device(const ExecContext&, const RopeKvStoreArgs& host) {
+  RopeKvStoreArgs args = host;
+  const KvLayerView& kv = host.store.kv;
+  const Paged paged(kv, host.store.sequences, host.store.num_sequences, Way::kInOut);
+  const int64_t kv_cols = int64_t{kv.num_kv_heads} * kv.head_dim;
+  const int64_t q_cols = int64_t{host.q.num_heads} * kv.head_dim;
+  const OnDevice q(host.q.x, span_of(paged.rows, q_cols, host.q.x_stride), Way::kInOut);
+  const OnDevice k(host.k.x, span_of(paged.rows, kv_cols, host.k.x_stride));
+  const OnDevice v(host.store.v, span_of(paged.rows, kv_cols, host.store.v_stride));
+  const OnDevice angles(host.q.table, paged.rows * host.q.rotary_dim);
+  const OnDevice q_norm(host.q_norm, kv.head_dim);
+  const OnDevice k_norm(host.k_norm, kv.head_dim);
+  args.q_norm = q_norm;
+  args.k_norm = k_norm;
+  args.q.x = q;
+  args.k.x = k;
+  args.q.table = args.k.table = angles;
+  args.store.k = k;
+  args.store.v = v;
+  args.store.kv = paged.view;
+  table().rope_kv_store(context(), args);
 }
 
 }  // namespace hearth::kernels::testing

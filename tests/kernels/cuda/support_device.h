@@ -36,5 +36,9 @@ void on_device(const ExecContext&, const GatherArgs& args);
 void expert_matmul_on_device(const ExecContext&, const ActivationView& x,
                              const ExpertMatmulArgs& args);
 void on_device(const ExecContext&, const CombineArgs& args);
+void on_device(const ExecContext&, const RmsNormQuantizeArgs& args);
+void on_device(const ExecContext&, const ActivateQuantizeArgs& args);
+/// What is left of K does not come back.
+void on_device(const ExecContext&, const RopeKvStoreArgs& args);
 
 }  // namespace hearth::kernels::testing
