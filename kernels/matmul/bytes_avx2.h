@@ -131,20 +131,6 @@ HEARTH_HOST_DEVICE void store_half_scales(float d, Bytes16 bytes, float* even, f
   store_scales_i8(d, _mm_unpackhi_epi64(split, split), odd);
 }
 
-/// 16 scales of Q3_K, -32 … 31.
-HEARTH_HOST_DEVICE Bytes16 scales_q3k(const uint8_t* scales) {
-  uint64_t low;
-  uint32_t high;
-  memcpy(&low, scales, sizeof(low));
-  memcpy(&high, scales + 8, sizeof(high));
-  const __m128i low4 = _mm_and_si128(
-      _mm_set_epi64x(static_cast<int64_t>(low >> 4), static_cast<int64_t>(low)), _mm_set1_epi8(15));
-  const __m128i high2 = _mm_and_si128(
-      _mm_srlv_epi32(_mm_set1_epi32(static_cast<int>(high)), _mm_setr_epi32(0, 2, 4, 6)),
-      _mm_set1_epi8(3));
-  return _mm_sub_epi8(_mm_or_si128(low4, _mm_slli_epi16(high2, 4)), _mm_set1_epi8(32));
-}
-
 /// 8 scales of IQ4_XS, -32 … 31: their low half-bytes, and two high bits each.
 HEARTH_HOST_DEVICE Bytes16 scales_iq4xs(const uint8_t* scales_l, uint16_t scales_h) {
   uint32_t low;

@@ -137,18 +137,6 @@ HEARTH_HOST_DEVICE void store_half_scales(float d, Bytes16 bytes, float* even, f
   store_scales_i8(d, vuzp2q_u8(bytes, bytes), odd);
 }
 
-HEARTH_HOST_DEVICE Bytes16 scales_q3k(const uint8_t* scales) {
-  uint32_t high;
-  memcpy(&high, scales + 8, sizeof(high));
-  const uint8x8_t low = vld1_u8(scales);
-  const uint8x16_t low4 = vcombine_u8(vand_u8(low, vdup_n_u8(15)), vshr_n_u8(low, 4));
-  const int8x16_t shift =
-      vreinterpretq_s8_u8(bytes16(0, 0, 0, 0, -2, -2, -2, -2, -4, -4, -4, -4, -6, -6, -6, -6));
-  const uint8x16_t high2 =
-      vandq_u8(vshlq_u8(vreinterpretq_u8_u32(vdupq_n_u32(high)), shift), repeat16(3));
-  return vsubq_u8(vorrq_u8(low4, vshlq_n_u8(high2, 4)), repeat16(32));
-}
-
 HEARTH_HOST_DEVICE Bytes16 scales_iq4xs(const uint8_t* scales_l, uint16_t scales_h) {
   uint32_t low;
   memcpy(&low, scales_l, sizeof(low));

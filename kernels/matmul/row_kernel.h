@@ -9,18 +9,26 @@
 
 namespace hearth::kernels::simd {
 
-/// Types for which this beats panels of one row, as measured: those whose codes fill most of their
-/// bytes, and those that panels unpack row by row anyway.
+/// Types for which this beats panels of one row, as measured in whole models: with AVX-512 nearly
+/// all, else those whose codes fill most of their bytes; and those that panels unpack row by row
+/// anyway. Formats before GGUF have panels alone.
 template <typename Block, typename Isa>
-inline constexpr bool kHasRowKernel = kIsUnpackedByRow<Block>;
-template <typename Isa>
-inline constexpr bool kHasRowKernel<BlockQ8_0, Isa> = true;
-template <typename Isa>
-inline constexpr bool kHasRowKernel<BlockQ4_K, Isa> = !Isa::kWideLoads;
-template <typename Isa>
-inline constexpr bool kHasRowKernel<BlockQ5_K, Isa> = true;
-template <typename Isa>
-inline constexpr bool kHasRowKernel<BlockQ6_K, Isa> = true;
+inline constexpr bool kHasRowKernel = [] {
+  switch (Block::kType) {
+    case DType::kQ8_0:
+    case DType::kQ4_K:
+    case DType::kQ5_K:
+    case DType::kQ6_K:
+      return true;
+    case DType::kQ2_K:
+    case DType::kQ3_K:
+      return false;
+    default:
+      break;
+  }
+  if (static_cast<uint32_t>(Block::kType) >= kFirstForeignType) return false;
+  return Isa::kWideLoads || kIsUnpackedByRow<Block>;
+}();
 
 /// 16 groups of a row of x, padded with zeros: stands in for the row's last, partial chunk.
 struct alignas(64) PaddedChunk {

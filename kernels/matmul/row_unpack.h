@@ -101,32 +101,6 @@ HEARTH_HOST_DEVICE void unpack_bytes(const BlockIQ4_XS& block, uint8_t* q) {
                  iq4_values<Isa::kSignedWide>(paired_nibbles(block.qs + 16 * g + 16)));
 }
 template <typename Isa>
-HEARTH_HOST_DEVICE void unpack_bytes(const BlockQ2_K& block, uint8_t* q) {
-  for (int half = 0; half < 2; ++half) {
-    const Bytes32 packed = load32(block.qs + 32 * half);
-    Isa::store64(q + 128 * half, field<0>(packed, 3), field<2>(packed, 3));
-    Isa::store64(q + 128 * half + 64, field<4>(packed, 3), field<6>(packed, 3));
-  }
-}
-template <typename Isa>
-HEARTH_HOST_DEVICE void unpack_bytes(const BlockQ3_K& block, uint8_t* q) {
-  Bytes32 high = load32(block.hmask);  // its lowest bits are the current group's
-  const auto with_third_bit = [&](Bytes32 low) {
-    const Bytes32 bit = and_bytes(shift_left<2>(high), repeat32(4));
-    high = shift_right<1>(high);
-    return or_bytes(low, bit);
-  };
-  for (int half = 0; half < 2; ++half) {
-    const Bytes32 packed = load32(block.qs + 32 * half);
-    const Bytes32 q0 = with_third_bit(field<0>(packed, 3));
-    const Bytes32 q1 = with_third_bit(field<2>(packed, 3));
-    const Bytes32 q2 = with_third_bit(field<4>(packed, 3));
-    const Bytes32 q3 = with_third_bit(field<6>(packed, 3));
-    Isa::store64(q + 128 * half, q0, q1);
-    Isa::store64(q + 128 * half + 64, q2, q3);
-  }
-}
-template <typename Isa>
 HEARTH_HOST_DEVICE void unpack_bytes(const BlockQ4_K& block, uint8_t* q) {
   for (int pair = 0; pair < 4; ++pair) {
     const Bytes32 packed = load32(block.qs + 32 * pair);
@@ -183,18 +157,6 @@ HEARTH_HOST_DEVICE void unpack_scales(const BlockQ5_1& block, Chunk& chunk, int 
 HEARTH_HOST_DEVICE void unpack_scales(const BlockIQ4_XS& block, Chunk& chunk, int g) {
   store_scales_i8(load_f16(block.d), scales_iq4xs(block.scales_l, block.scales_h),
                   chunk.scale[0] + g);
-}
-HEARTH_HOST_DEVICE void unpack_scales(const BlockQ2_K& block, Chunk& chunk, int g) {
-  const Bytes16 packed = load16(block.scales);
-  const Bytes16 nibble = repeat16(15);
-  store_half_scales(load_f16(block.d), and_bytes(packed, nibble), chunk.scale[0] + g,
-                    chunk.scale[1] + g);
-  store_half_scales(load_f16(block.dmin), and_bytes(shift_right<4>(packed), nibble),
-                    chunk.min[0] + g, chunk.min[1] + g);
-}
-HEARTH_HOST_DEVICE void unpack_scales(const BlockQ3_K& block, Chunk& chunk, int g) {
-  store_half_scales(load_f16(block.d), scales_q3k(block.scales), chunk.scale[0] + g,
-                    chunk.scale[1] + g);
 }
 HEARTH_HOST_DEVICE void unpack_scales(const BlockQ4_K& block, Chunk& chunk, int g) {
   store_scale_min(load_f16(block.d), load_f16(block.dmin), block.scales, chunk.scale[0] + g,
