@@ -33,6 +33,7 @@ Result<std::unique_ptr<Engine>> Engine::load(const EngineOptions& options) {
                           KvCache::create(model->config(), plan.kv_type, plan.kv_pages, placement));
   HEARTH_ASSIGN_OR_RETURN(ForwardPass forward,
                           ForwardPass::create(*model, *table, plan.limits, placement));
+  if (!options.gpu_graphs) forward.launch_plainly();
   const int threads = options.threads > 0 ? options.threads : usable_cpus();
   auto pool = std::make_unique<kernels::ThreadPool>(threads, threads <= usable_cpus());
   const SchedulerOptions scheduling{.step_tokens = plan.limits.rows,

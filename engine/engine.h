@@ -46,6 +46,7 @@ struct EngineOptions {
   uint64_t gpu_budget_bytes = 0;    // of GPU memory; 0: nine tenths of what is free
   /// Opens the GPU; empty: the first one of this machine. Tests bring their own.
   std::function<Result<std::unique_ptr<kernels::Device>>()> open_gpu;
+  bool gpu_graphs = true;  // replay decode steps there; else launch each op: the bits are the same
   bool hash_logits = false;  // fill TokenEvent::logits_hash, for tests of equal bits
 };
 

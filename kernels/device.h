@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -55,12 +56,45 @@ class DeviceMemory {
   size_t bytes_ = 0;
 };
 
+/// Owns memory of the host that a device copies from and to while the host goes on. The device must
+/// outlive it.
+class PinnedMemory {
+ public:
+  PinnedMemory() = default;
+  PinnedMemory(Device& device, void* data, size_t bytes)
+      : device_(&device), data_(data), bytes_(bytes) {}
+  PinnedMemory(PinnedMemory&& other) noexcept
+      : device_(other.device_),
+        data_(std::exchange(other.data_, nullptr)),
+        bytes_(std::exchange(other.bytes_, 0)) {}
+  PinnedMemory& operator=(PinnedMemory&& other) noexcept {
+    std::swap(device_, other.device_);
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  PinnedMemory(const PinnedMemory&) = delete;
+  PinnedMemory& operator=(const PinnedMemory&) = delete;
+  ~PinnedMemory();
+
+  [[nodiscard]] std::byte* data() const { return static_cast<std::byte*>(data_); }
+  [[nodiscard]] size_t bytes() const { return bytes_; }
+
+ private:
+  Device* device_ = nullptr;
+  void* data_ = nullptr;
+  size_t bytes_ = 0;
+};
+
 /// What the ops of one step share, in host memory.
 struct StepInput {
   std::span<const SequenceRows> sequences;  // their rows cover the step's, in order
   int32_t page_tokens = 0;
   std::span<const int32_t> positions;   // [rows]
   std::span<const int32_t> logit_rows;  // may be empty
+  /// The step will be run by run_recorded(): it has the addresses and launch shapes of all steps
+  /// with as many rows, one of each sequence, whose longest context is of the same class.
+  bool recorded = false;
 };
 
 /// The same where the ops read it. For ops that take SequenceRows the device remembers the rest.
@@ -95,13 +129,31 @@ class Device {
   /// Brings a step's input to the device.
   virtual StepPointers begin_step(const StepInput& input) = 0;
 
+  virtual Result<PinnedMemory> allocate_pinned(size_t bytes, const char* what) = 0;
+  /// Copies that return at once, in order with the ops. Until wait(), pinned memory `from` must
+  /// stay as it is, and pinned memory `to` means nothing.
+  virtual void enqueue_upload(void* to, const void* from, size_t bytes) = 0;
+  virtual void enqueue_download(void* to, const void* from, size_t bytes) = 0;
+  /// Waits for everything so far. Each step must have ended with it before the next one begins.
+  virtual void wait() = 0;
+
+  /// Runs `ops` (ops of the table and copy(), nothing else) for a step that began with `recorded`.
+  /// After a few steps of one shape and `kind` their launches are recorded, and from then on
+  /// replayed without calling `ops`: what changes from step to step they must read from memory.
+  virtual void run_recorded(int64_t kind, const std::function<void()>& ops) = 0;
+
  private:
   friend class DeviceMemory;
   virtual void release(void* data, size_t bytes) = 0;
+  friend class PinnedMemory;
+  virtual void release_pinned(void* data) = 0;
 };
 
 inline DeviceMemory::~DeviceMemory() {
   if (data_ != nullptr) device_->release(data_, bytes_);
+}
+inline PinnedMemory::~PinnedMemory() {
+  if (data_ != nullptr) device_->release_pinned(data_);
 }
 
 }  // namespace hearth::kernels

@@ -1,6 +1,9 @@
 #include "engine/forward/forward_pass.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "engine/forward/decode_bucket.h"
 
 namespace hearth {
 
@@ -52,6 +55,14 @@ Status ForwardPass::add_device(const ForwardLimits& limits, const Placement& pla
   const auto logit_bytes = static_cast<size_t>(limits.logit_rows) *
                            static_cast<size_t>(config.vocab_size) * sizeof(float);
   HEARTH_ASSIGN_OR_RETURN(device_logits_, HostMemory::reserve(logit_bytes, "the logits"));
+  most_decode_rows_ = std::min({limits.sequences, limits.rows, limits.logit_rows});
+  // A temperature by position is a launch for each row that has one: no two steps are alike.
+  records_steps_ = config.temperature.length == 0;
+  HEARTH_ASSIGN_OR_RETURN(
+      pinned_stream_,
+      device_->allocate_pinned(static_cast<size_t>(most_decode_rows_) *
+                                   static_cast<size_t>(config.hidden_size) * sizeof(float),
+                               "the stream"));
   return device_->reserve(device_scratch_bytes(config, limits), limits.rows, limits.logit_rows,
                           limits.step_pages());
 }
@@ -69,23 +80,58 @@ void ForwardPass::run(const kernels::ExecContext& context, const Batch& batch, c
   }
 }
 
-/// The stream crosses to the device, the logits come back.
+/// The stream crosses to the device, the logits come back. Nothing is waited for in between.
 void ForwardPass::run_on_device(const Batch& batch, const KvCache& kv,
                                 const std::function<void()>& progress) {
-  const auto hidden = static_cast<size_t>(model_->config().hidden_size);
-  device_segment_->begin(device_->context(), batch,
-                         device_->begin_step({.sequences = batch.sequences,
-                                              .page_tokens = kPageTokens,
-                                              .positions = batch.positions,
-                                              .logit_rows = batch.logit_rows}));
-  device_->upload(device_segment_->stream(), host_.stream(),
-                  batch.tokens.size() * hidden * sizeof(float));
-  device_segment_->run_layers(kv, progress);
-  device_segment_->compute_logits();
+  const bool recorded = records_steps_ && is_plain_decode(batch) &&
+                        std::cmp_less_equal(batch.tokens.size(), most_decode_rows_);
+  const Batch& step = batch_for_device(batch, recorded);
+  const kernels::StepPointers input = device_->begin_step({.sequences = step.sequences,
+                                                           .page_tokens = kPageTokens,
+                                                           .positions = step.positions,
+                                                           .logit_rows = step.logit_rows,
+                                                           .recorded = recorded});
+  upload_stream(static_cast<int32_t>(batch.tokens.size()),
+                static_cast<int32_t>(step.tokens.size()));
+  const auto ops = [&] {
+    device_segment_->begin(device_->context(), step, input);
+    device_segment_->run_layers(kv, progress);
+    device_segment_->compute_logits();
+  };
+  if (recorded) {
+    device_->run_recorded(0, ops);
+  } else {
+    ops();
+  }
+  if (progress) progress();
   // Waits even where no logits are wanted: the next step reuses what this one reads.
   device_->download(
       device_logits_.data(), device_segment_->logits(),
       batch.logit_rows.size() * static_cast<size_t>(model_->config().vocab_size) * sizeof(float));
+}
+
+const Batch& ForwardPass::batch_for_device(const Batch& batch, bool recorded) {
+  if (!recorded) return batch;
+  const auto rows = static_cast<int32_t>(batch.tokens.size());
+  pad_batch(batch, decode_bucket(rows, most_decode_rows_), padded_);
+  return padded_;
+}
+
+/// Rows of the stream, and the last one again up to `padded_rows`. Decode rows go through pinned
+/// memory, so that nothing waits; prompts are rare, and large.
+void ForwardPass::upload_stream(int32_t rows, int32_t padded_rows) {
+  const size_t row_bytes = static_cast<size_t>(model_->config().hidden_size) * sizeof(float);
+  const size_t bytes = static_cast<size_t>(rows) * row_bytes;
+  const size_t padded_bytes = static_cast<size_t>(padded_rows) * row_bytes;
+  const auto* from = reinterpret_cast<const std::byte*>(host_.stream());
+  if (padded_bytes > pinned_stream_.bytes()) {
+    device_->upload(device_segment_->stream(), from, bytes);
+    return;
+  }
+  std::byte* to = std::copy_n(from, bytes, pinned_stream_.data());
+  while (to < pinned_stream_.data() + padded_bytes)
+    to = std::copy_n(from + bytes - row_bytes, row_bytes, to);
+  device_->enqueue_upload(device_segment_->stream(), pinned_stream_.data(), padded_bytes);
 }
 
 std::span<float> ForwardPass::logits(size_t index) const {

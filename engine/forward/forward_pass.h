@@ -40,6 +40,10 @@ class ForwardPass {
   void run(const kernels::ExecContext& context, const Batch& batch, const KvCache& kv,
            const std::function<void()>& progress = {});
 
+  /// From now on a device launches every step op by op, also those that it could replay. For tests
+  /// and for measuring: the bits are the same.
+  void launch_plainly() { records_steps_ = false; }
+
   /// Logits of batch.logit_rows[index] of the last run(): [vocab_size] f32. May be written to.
   [[nodiscard]] std::span<float> logits(size_t index) const;
 
@@ -47,13 +51,19 @@ class ForwardPass {
   ForwardPass(const Model& model, ForwardSegment host) : model_(&model), host_(std::move(host)) {}
   Status add_device(const ForwardLimits& limits, const Placement& placement);
   void run_on_device(const Batch& batch, const KvCache& kv, const std::function<void()>& progress);
+  const Batch& batch_for_device(const Batch& batch, bool recorded);
+  void upload_stream(int32_t rows, int32_t padded_rows);
 
   const Model* model_;
   ForwardSegment host_;
   kernels::Device* device_ = nullptr;
   std::unique_ptr<DeviceWeights> device_weights_;  // device_segment_ points into it
   std::optional<ForwardSegment> device_segment_;
-  HostMemory device_logits_;  // [logit_rows, vocab_size]: what came back
+  HostMemory device_logits_;             // [logit_rows, vocab_size]: what came back
+  kernels::PinnedMemory pinned_stream_;  // [sequences, hidden_size] f32
+  int32_t most_decode_rows_ = 0;
+  bool records_steps_ = true;
+  Batch padded_;
 };
 
 }  // namespace hearth

@@ -21,12 +21,19 @@ struct RowPlace {
   int32_t first_page = 0;  // index into StepTables::pages of its sequence's page 0
 };
 
-/// What all layers of a step share, in device memory. Made by upload_step().
+/// What all layers of a step share, in device memory. Made by Device::begin_step().
+///
+/// A recorded step is replayed for others of its shape: the grids of an op, its shared and scratch
+/// memory, and its choice between kernels may depend on `rows`, on `longest` and on constants of
+/// the model, and on nothing else. `longest` is then a bound, the same for a class of lengths; what
+/// a row really sees is in its RowPlace, which kernels read. That is no danger to equal bits, since
+/// a row's bits never depend on grids or on the rows beside it: recorded or not, and whatever the
+/// class, they are the same.
 struct StepTables {
   const SequenceRows* sequences = nullptr;  // the host's array that this was made of
   int32_t num_sequences = 0;
   int32_t rows = 0;
-  int32_t longest = 0;             // tokens of the longest sequence, this step's rows included
+  int32_t longest = 0;  // at least the tokens of the longest sequence, this step's rows included
   const RowPlace* row = nullptr;   // device: [rows]
   const int32_t* pages = nullptr;  // device: the sequences' page tables, one after the other
 };
@@ -40,6 +47,7 @@ struct OpContext {
   void* scratch = nullptr;          // device memory for ops that work in two launches
   size_t scratch_bytes = 0;
   StepTables step;
+  int* capture_error = nullptr;  // while a step is recorded: takes its first error (a cudaError_t)
 };
 
 /// Shared memory that every device gives without being asked.

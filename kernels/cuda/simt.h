@@ -316,7 +316,12 @@ void launch(const ExecContext& context, Ctas ctas, size_t shared_bytes,
                   static_cast<unsigned>(ctas.z));
   entry<Kernel>
       <<<grid, Kernel::kThreads, shared_bytes, static_cast<cudaStream_t>(op.stream)>>>(args);
-  check_cuda(cudaGetLastError(), "kernel launch");
+  const int error = cudaGetLastError();
+  if (op.capture_error == nullptr) {
+    check_cuda(error, "kernel launch");
+  } else if (*op.capture_error == cudaSuccess) {
+    *op.capture_error = error;
+  }
 }
 
 #else
@@ -326,7 +331,7 @@ void launch(const ExecContext& context, Ctas ctas, size_t shared_bytes,
             const typename Kernel::Args& args) {
   static_assert(sizeof(typename Kernel::Args) <= 4096 && Kernel::kThreads % kWarp == 0);
   check_launch(op_context(context), ctas, shared_bytes);
-  emulator::run(ctas, Kernel::kThreads, shared_bytes, [&args] { Kernel::run(args); });
+  emulator::launch(ctas, Kernel::kThreads, shared_bytes, [args] { Kernel::run(args); });
 }
 
 #endif

@@ -1,6 +1,7 @@
 #include "kernels/cuda/step_staging.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/check.h"
 
@@ -15,6 +16,13 @@ size_t padded(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAl
 size_t pages_of(const SequenceRows& sequence, int32_t page_tokens) {
   const int32_t tokens = sequence.first_position + sequence.row_count;
   return static_cast<size_t>((tokens + page_tokens - 1) / page_tokens);
+}
+
+/// The bound of the class of contexts that share a record: powers of two, so that a sequence meets
+/// few records however long it gets, and no launch is more than twice as wide as it need be.
+int32_t context_class(int32_t tokens) {
+  constexpr uint32_t kSmallest = 256;  // the span of positions that attention shares out
+  return static_cast<int32_t>(std::max(std::bit_ceil(static_cast<uint32_t>(tokens)), kSmallest));
 }
 
 template <typename T>
@@ -39,6 +47,7 @@ T* StepStaging::take(size_t& offset, size_t count) {
 }
 
 void StepStaging::fill(const StepInput& input) {
+  // Pages come last: where the others begin depends on the numbers of rows alone.
   used_ = 0;
   auto* row = take<simt::RowPlace>(row_at_, input.positions.size());
   std::ranges::copy(input.positions, take<int32_t>(positions_at_, input.positions.size()));
@@ -62,6 +71,7 @@ void StepStaging::fill(const StepInput& input) {
     step_.longest = std::max(step_.longest, sequence.first_position + sequence.row_count);
   }
   HEARTH_CHECK(rows == step_.rows, "the sequences' rows are the step's");
+  if (input.recorded) step_.longest = context_class(step_.longest);
 }
 
 simt::StepTables StepStaging::tables(const void* device) const {

@@ -1,13 +1,17 @@
 #include "kernels/cuda/emulator/emulated_device.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 #include <optional>
+#include <vector>
 
+#include "base/check.h"
 #include "kernels/cuda/simt.h"
 //
 #include "kernels/cuda/ops.h"
+#include "kernels/cuda/step_records.h"
 #include "kernels/cuda/step_staging.h"
 
 namespace hearth::kernels {
@@ -15,6 +19,28 @@ namespace {
 
 constexpr size_t kAlignment = 256;
 constexpr int kGarbage = 0xCB;
+
+/// Launches and copies as closures.
+class ClosureRecord final : public StepRecord {
+ public:
+  void replay() override {
+    for (const auto& launch : record) launch();
+  }
+  simt::emulator::Record record;
+};
+
+std::unique_ptr<StepRecord> record(const std::function<void()>& ops) {
+  auto made = std::make_unique<ClosureRecord>();
+  simt::emulator::record_to(&made->record);
+  ops();
+  simt::emulator::record_to(nullptr);
+  return made;
+}
+
+void check_not_recording() {
+  HEARTH_CHECK(simt::emulator::recording() == nullptr,
+               "a step that is recorded neither copies from or to the host nor waits");
+}
 
 class EmulatedDevice final : public Device {
  public:
@@ -47,9 +73,22 @@ class EmulatedDevice final : public Device {
     std::memset(data, kGarbage, padded);
     return DeviceMemory(*this, data, bytes);
   }
-  void upload(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
-  void download(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
-  void copy(void* to, const void* from, size_t bytes) override { std::memmove(to, from, bytes); }
+  void upload(void* to, const void* from, size_t bytes) override {
+    check_not_recording();
+    std::memcpy(to, from, bytes);
+  }
+  void download(void* to, const void* from, size_t bytes) override {
+    wait();
+    std::memcpy(to, from, bytes);
+  }
+  void copy(void* to, const void* from, size_t bytes) override {
+    const auto move = [to, from, bytes] { std::memmove(to, from, bytes); };
+    if (simt::emulator::Record* record = simt::emulator::recording()) {
+      record->emplace_back(move);
+    } else {
+      move();
+    }
+  }
 
   Status reserve(size_t scratch_bytes, int64_t rows, int64_t logit_rows, int64_t pages) override {
     HEARTH_ASSIGN_OR_RETURN(scratch_, allocate(scratch_bytes, "scratch"));
@@ -61,9 +100,40 @@ class EmulatedDevice final : public Device {
   }
   StepPointers begin_step(const StepInput& input) override {
     staging_.fill(input);
-    upload(step_->data(), staging_.bytes().data(), staging_.bytes().size());
+    enqueue_upload(step_->data(), staging_.bytes().data(), staging_.bytes().size());
     op_.step = staging_.tables(step_->data());
     return staging_.pointers(step_->data());
+  }
+
+  Result<PinnedMemory> allocate_pinned(size_t bytes, const char*) override {
+    void* data = ::operator new (bytes, std::align_val_t{kAlignment});
+    std::memset(data, kGarbage, bytes);
+    return PinnedMemory(*this, data, bytes);
+  }
+  void enqueue_upload(void* to, const void* from, size_t bytes) override {
+    upload(to, from, bytes);
+    const auto* data = static_cast<const std::byte*>(from);
+    uploads_.push_back({data, {data, data + bytes}});
+  }
+  void enqueue_download(void* to, const void* from, size_t bytes) override {
+    check_not_recording();
+    std::memset(to, kGarbage, bytes);
+    const auto* data = static_cast<const std::byte*>(from);
+    downloads_.push_back({to, {data, data + bytes}});
+  }
+  void wait() override {
+    check_not_recording();
+    for (const Upload& upload : uploads_)
+      HEARTH_CHECK(std::ranges::equal(std::span(upload.from, upload.bytes.size()), upload.bytes),
+                   "what is being uploaded stays as it is until it was waited for");
+    for (const Download& download : downloads_)
+      std::ranges::copy(download.bytes, static_cast<std::byte*>(download.to));
+    uploads_.clear();
+    downloads_.clear();
+  }
+
+  void run_recorded(int64_t kind, const std::function<void()>& ops) override {
+    records_.run({.kind = kind, .rows = op_.step.rows, .longest = op_.step.longest}, ops, record);
   }
 
  private:
@@ -71,12 +141,28 @@ class EmulatedDevice final : public Device {
     info_.free_bytes += bytes;
     ::operator delete (data, std::align_val_t{kAlignment});
   }
+  void release_pinned(void* data) override {
+    ::operator delete (data, std::align_val_t{kAlignment});
+  }
+
+  /// Copies that the host has not waited for: `from` may not change, `to` is garbage until then.
+  struct Upload {
+    const std::byte* from;
+    std::vector<std::byte> bytes;
+  };
+  struct Download {
+    void* to;
+    std::vector<std::byte> bytes;
+  };
 
   DeviceInfo info_;
   simt::OpContext op_;
   std::optional<DeviceMemory> scratch_;
   std::optional<DeviceMemory> step_;
   StepStaging staging_;
+  StepRecords records_;
+  std::vector<Upload> uploads_;
+  std::vector<Download> downloads_;
 };
 
 }  // namespace

@@ -68,6 +68,7 @@ struct Machine {
   Ctas cta;
   int current = -1;
   int64_t launches = 0;
+  Record* record = nullptr;
   Order wanted = Order::kForward;
   std::mt19937 random{1};
 #if defined(HEARTH_ASAN_FIBERS)
@@ -248,6 +249,19 @@ double dot_halves(uint32_t a, uint32_t b) {
 }  // namespace
 
 void set_order(Order order) { machine.wanted = order; }
+void launch(Ctas ctas, int threads, size_t shared_bytes, std::function<void()> thread) {
+  if (machine.record == nullptr) {
+    run(ctas, threads, shared_bytes, thread);
+    return;
+  }
+  machine.record->push_back([ctas, threads, shared_bytes, thread = std::move(thread)] {
+    run(ctas, threads, shared_bytes, thread);
+  });
+}
+
+void record_to(Record* record) { machine.record = record; }
+Record* recording() { return machine.record; }
+
 int64_t launches() { return machine.launches; }
 
 void run(Ctas ctas, int threads, size_t shared_bytes, const std::function<void()>& thread) {

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "kernels/cuda/op_context.h"
 
@@ -21,7 +22,17 @@ void set_order(Order order);
 
 /// Calls `thread` for each thread of each cta, ctas one after the other.
 void run(Ctas ctas, int threads, size_t shared_bytes, const std::function<void()>& thread);
-/// Launches since the program began.
+/// run(), or, while recording, run() at each replay.
+void launch(Ctas ctas, int threads, size_t shared_bytes, std::function<void()> thread);
+
+/// What was to be done, in order.
+using Record = std::vector<std::function<void()>>;
+/// Launches of this thread go to `record` from now on; null: they run again.
+void record_to(Record* record);
+/// Where they go, or null.
+Record* recording();
+
+/// Launches that have run since the program began.
 int64_t launches();
 
 // What a thread can ask for, inside run().

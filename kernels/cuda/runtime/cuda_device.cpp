@@ -10,6 +10,8 @@
 
 #include "base/check.h"
 #include "kernels/cuda/op_context.h"
+#include "kernels/cuda/runtime/step_graph.h"
+#include "kernels/cuda/step_records.h"
 #include "kernels/cuda/step_staging.h"
 
 namespace hearth::kernels {
@@ -51,6 +53,7 @@ class CudaDevice final : public Device {
     op_.shared_bytes_per_cta = static_cast<size_t>(shared_bytes_per_cta);
   }
   ~CudaDevice() override {
+    records_.clear();
     scratch_.reset();
     step_.reset();
     if (pinned_ != nullptr) check_cuda(cudaFreeHost(pinned_), "cudaFreeHost");
@@ -83,7 +86,12 @@ class CudaDevice final : public Device {
     check_cuda(cudaStreamSynchronize(stream_), "download");
   }
   void copy(void* to, const void* from, size_t bytes) override {
-    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_), "copy");
+    const int error = cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_);
+    if (op_.capture_error == nullptr) {
+      check_cuda(error, "copy");
+    } else if (*op_.capture_error == cudaSuccess) {
+      *op_.capture_error = error;
+    }
   }
 
   Status reserve(size_t scratch_bytes, int64_t rows, int64_t logit_rows, int64_t pages) override {
@@ -99,7 +107,7 @@ class CudaDevice final : public Device {
   StepPointers begin_step(const StepInput& input) override {
     HEARTH_CHECK(step_.has_value(), "the device was told of its largest step");
     staging_.fill(input);
-    // The copy of the last step has long been read: its logits were waited for.
+    // The copy of the last step has long been read: it was waited for.
     const auto bytes = staging_.bytes();
     std::copy(bytes.begin(), bytes.end(), static_cast<std::byte*>(pinned_));
     check_cuda(
@@ -109,8 +117,33 @@ class CudaDevice final : public Device {
     return staging_.pointers(step_->data());
   }
 
+  Result<PinnedMemory> allocate_pinned(size_t bytes, const char* what) override {
+    void* data = nullptr;
+    const cudaError_t error = cudaMallocHost(&data, bytes);
+    if (error == cudaErrorMemoryAllocation) {
+      static_cast<void>(cudaGetLastError());
+      return fail(ErrorCode::kResourceExhausted, "the system has no " + std::to_string(bytes) +
+                                                     " bytes of pinned memory left for " + what);
+    }
+    check_cuda(error, "cudaMallocHost");
+    return PinnedMemory(*this, data, bytes);
+  }
+  void enqueue_upload(void* to, const void* from, size_t bytes) override {
+    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_), "upload");
+  }
+  void enqueue_download(void* to, const void* from, size_t bytes) override {
+    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "download");
+  }
+  void wait() override { check_cuda(cudaStreamSynchronize(stream_), "a step"); }
+
+  void run_recorded(int64_t kind, const std::function<void()>& ops) override {
+    records_.run({.kind = kind, .rows = op_.step.rows, .longest = op_.step.longest}, ops,
+                 [this](const auto& recorded) { return capture_step(op_, recorded); });
+  }
+
  private:
   void release(void* data, size_t) override { check_cuda(cudaFree(data), "cudaFree"); }
+  void release_pinned(void* data) override { check_cuda(cudaFreeHost(data), "cudaFreeHost"); }
 
   DeviceInfo info_;
   cudaStream_t stream_ = nullptr;
@@ -119,6 +152,7 @@ class CudaDevice final : public Device {
   std::optional<DeviceMemory> step_;
   StepStaging staging_;
   void* pinned_ = nullptr;
+  StepRecords records_;
 };
 
 }  // namespace
