@@ -40,7 +40,11 @@ Result<std::unique_ptr<MappedFile>> MappedFile::open(const std::filesystem::path
   // Before the first touch: lets the page cache use 2 MiB folios where the file system can.
   // Advice for speed alone; kernels without it answer EINVAL and all else stays the same.
   static_cast<void>(::madvise(base, size, MADV_HUGEPAGE));
-  return std::unique_ptr<MappedFile>(new MappedFile({static_cast<const std::byte*>(base), size}));
+  const Identity identity{info.st_dev, info.st_ino, size,
+                          static_cast<uint64_t>(info.st_mtim.tv_sec) * 1'000'000'000 +
+                              static_cast<uint64_t>(info.st_mtim.tv_nsec)};
+  return std::unique_ptr<MappedFile>(
+      new MappedFile({static_cast<const std::byte*>(base), size}, identity));
 }
 
 MappedFile::~MappedFile() {

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -26,11 +28,17 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
 
   [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
+  /// Device, inode, size and time of the last change when it was mapped: the same numbers in every
+  /// process that maps the same content.
+  using Identity = std::array<uint64_t, 4>;
+  [[nodiscard]] const Identity& identity() const { return identity_; }
 
  private:
-  explicit MappedFile(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  MappedFile(std::span<const std::byte> bytes, const Identity& identity)
+      : bytes_(bytes), identity_(identity) {}
 
   std::span<const std::byte> bytes_;
+  Identity identity_;
 };
 
 }  // namespace hearth

@@ -187,6 +187,13 @@ size_t ModelFile::mapped_bytes() const {
   return sum;
 }
 
+std::vector<uint64_t> ModelFile::identity() const {
+  std::vector<uint64_t> out;
+  for (const auto& part : parts_)
+    out.insert(out.end(), part->identity().begin(), part->identity().end());
+  return out;
+}
+
 std::vector<std::span<const std::byte>> ModelFile::mappings() const {
   std::vector<std::span<const std::byte>> out;
   out.reserve(parts_.size());

@@ -57,6 +57,8 @@ class ModelFile {
 
   /// Bytes of all parts: the size of the shared mapping.
   [[nodiscard]] size_t mapped_bytes() const;
+  /// Of all parts, one after another: tells whether two processes map the same files (MappedFile).
+  [[nodiscard]] std::vector<uint64_t> identity() const;
   /// Address ranges of the mappings, for residency reports.
   [[nodiscard]] std::vector<std::span<const std::byte>> mappings() const;
 
