@@ -28,7 +28,8 @@ Result<std::unique_ptr<Engine>> Engine::load(const EngineOptions& options) {
                           make_memory_plan(options, model->config(), model->file().mapped_bytes(),
                                            gpu ? &gpu->offer : nullptr));
   if (!plan.device) gpu.reset();
-  const Placement placement = placement_of(plan, gpu ? gpu->device.get() : nullptr);
+  Placement placement = placement_of(plan, gpu ? gpu->device.get() : nullptr);
+  placement.weights = {options.weights_exchange, options.gpu_sharers > 0};
   HEARTH_ASSIGN_OR_RETURN(KvCache kv,
                           KvCache::create(model->config(), plan.kv_type, plan.kv_pages, placement));
   HEARTH_ASSIGN_OR_RETURN(ForwardPass forward,

@@ -19,6 +19,7 @@
 
 #include "base/result.h"
 #include "engine/backend/gpu_layers.h"
+#include "engine/backend/weights_exchange.h"
 #include "engine/memory_plan.h"
 #include "engine/request.h"
 #include "kernels/device.h"
@@ -43,7 +44,12 @@ struct EngineOptions {
   int32_t prefill_chunk = 256;      // most prompt rows of one sequence in one step
   uint64_t memory_limit_bytes = 0;  // 0: what the machine and the cgroup have available
   GpuLayers gpu_layers;             // none
-  uint64_t gpu_budget_bytes = 0;    // of GPU memory; 0: nine tenths of what is free
+  /// Processes that share the GPU's copy of the weights; 0: this one has a copy of its own.
+  int32_t gpu_sharers = 0;
+  /// Of GPU memory, for all sharers together; 0: nine tenths of what is free.
+  uint64_t gpu_budget_bytes = 0;
+  /// Where shared weights come from, and who hears how far an upload is. Used by load() alone.
+  WeightsExchange* weights_exchange = nullptr;
   /// Opens the GPU; empty: the first one of this machine. Tests bring their own.
   std::function<Result<std::unique_ptr<kernels::Device>>()> open_gpu;
   bool gpu_graphs = true;  // replay decode steps there; else launch each op: the bits are the same

@@ -29,8 +29,7 @@ uint64_t open_kv_budget(const MemoryPlan& plan) {
 
 /// The same of a GPU: nine tenths of what weights and activations leave.
 uint64_t open_kv_budget(const DevicePlan& device) {
-  const uint64_t taken = saturating_add(device.weights_bytes, device.activation_bytes);
-  return (device.budget_bytes - std::min(device.budget_bytes, taken)) / 10 * 9;
+  return device.left_to_each(device.activation_bytes) / 10 * 9;
 }
 
 /// Pages that an open-ended plan can have, on the CPU and on the GPU. `layer_bytes`: of a page.
@@ -56,6 +55,7 @@ DevicePlan plan_device(const GpuOffer& gpu, const ModelConfig& config, const Mem
   return {.name = gpu.name,
           .layers = layers,
           .num_layers = config.num_layers,
+          .workers = gpu.workers,
           .weights_bytes = gpu.weights.from_layer(config.num_layers - layers),
           .activation_bytes = saturating_add(
               plan.activation_bytes, ForwardPass::device_scratch_bytes(config, plan.limits)),
@@ -64,6 +64,17 @@ DevicePlan plan_device(const GpuOffer& gpu, const ModelConfig& config, const Mem
 }
 
 }  // namespace
+
+uint64_t DevicePlan::bytes() const {
+  return saturating_add(weights_bytes,
+                        saturating_mul(workers, saturating_add(kv_bytes, activation_bytes)));
+}
+
+uint64_t DevicePlan::left_to_each(uint64_t taken) const {
+  const uint64_t rest = budget_bytes - std::min(budget_bytes, weights_bytes);
+  const uint64_t each = rest / static_cast<uint64_t>(workers);
+  return each - std::min(each, taken);
+}
 
 uint64_t MemoryPlan::own_budget() const {
   return available_bytes - std::min(weights_bytes, available_bytes / 2);
@@ -83,8 +94,7 @@ int32_t MemoryPlan::largest_context() const {
   if (on_device < num_layers)
     pages = left / (layer_bytes * static_cast<uint64_t>(num_layers - on_device));
   if (on_device > 0) {
-    const uint64_t taken = device->weights_bytes + device->activation_bytes;
-    pages = std::min(pages, (device->budget_bytes - std::min(device->budget_bytes, taken)) /
+    pages = std::min(pages, device->left_to_each(device->activation_bytes) /
                                 (layer_bytes * static_cast<uint64_t>(on_device)));
   }
   pages /= static_cast<uint64_t>(parallel);
@@ -96,12 +106,13 @@ Error MemoryPlan::shortfall() const {
     return {
         ErrorCode::kResourceExhausted,
         fmt::format("the memory plan does not fit {}: {} of {} layers and the output {:.0f} MiB + "
-                    "their KV cache {:.0f} MiB ({} sequences of {} tokens) + activations {:.0f} "
-                    "MiB > {:.0f} MiB that a worker may use; the largest --gpu-layers that fits "
+                    "{} times (their KV cache {:.0f} MiB ({} sequences of {} tokens) + activations "
+                    "{:.0f} MiB) > {:.0f} MiB that {} may use; the largest --gpu-layers that fits "
                     "is {}",
                     device->name, device->layers, device->num_layers, mib(device->weights_bytes),
-                    mib(device->kv_bytes), parallel, context_tokens, mib(device->activation_bytes),
-                    mib(device->budget_bytes), device->largest_layers),
+                    device->workers, mib(device->kv_bytes), parallel, context_tokens,
+                    mib(device->activation_bytes), mib(device->budget_bytes),
+                    device->workers == 1 ? "a worker" : "the workers", device->largest_layers),
         "gpu-layers"};
   }
   return {
@@ -123,10 +134,10 @@ std::string MemoryPlan::describe() const {
              "available; context {} tokens, {} sequences at once",
              mib(weights_bytes), mib(kv_bytes), kv_pages, page_tokens, dtype_info(kv_type).name,
              mib(activation_bytes), mib(available_bytes), context_tokens, parallel) +
-         (device ? fmt::format("; on {} {} of {} layers and the output: weights {:.1f} MiB + KV "
-                               "cache {:.1f} MiB + activations {:.1f} MiB of {:.0f} MiB",
+         (device ? fmt::format("; on {} {} of {} layers and the output: weights {:.1f} MiB + {} "
+                               "times (KV cache {:.1f} MiB + activations {:.1f} MiB) of {:.0f} MiB",
                                device->name, device->layers, device->num_layers,
-                               mib(device->weights_bytes), mib(device->kv_bytes),
+                               mib(device->weights_bytes), device->workers, mib(device->kv_bytes),
                                mib(device->activation_bytes), mib(device->budget_bytes))
                  : std::string());
 }

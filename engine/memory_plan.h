@@ -19,24 +19,29 @@ struct EngineOptions;
 struct GpuOffer {
   std::string name;
   uint64_t total_bytes = 0;
-  uint64_t budget_bytes = 0;  // for one worker
+  uint64_t budget_bytes = 0;  // for `workers` workers
+  int32_t workers = 1;        // that share one copy of the weights
   WeightSizes weights;        // of the model
 };
 
-/// What a worker takes of a GPU.
+/// What the workers take of a GPU: one copy of the weights, and the rest each.
 struct DevicePlan {
   std::string name;
   int32_t layers = 0;  // the last ones of the model, and the output
   int32_t num_layers = 0;
+  int32_t workers = 1;  // that share the weights
   uint64_t weights_bytes = 0;
-  uint64_t kv_bytes = 0;
-  uint64_t activation_bytes = 0;  // the workspace, and scratch memory of the ops
-  uint64_t budget_bytes = 0;
+  uint64_t kv_bytes = 0;          // of one worker
+  uint64_t activation_bytes = 0;  // of one worker: the workspace, and scratch memory of the ops
+  uint64_t budget_bytes = 0;      // for all of them
   uint64_t total_bytes = 0;
   int32_t largest_layers = 0;  // the most that would fit with this context and parallel
 
-  [[nodiscard]] uint64_t bytes() const { return weights_bytes + kv_bytes + activation_bytes; }
+  /// Of all workers.
+  [[nodiscard]] uint64_t bytes() const;
   [[nodiscard]] bool fits() const { return bytes() <= budget_bytes; }
+  /// What the weights and `taken` bytes in each worker leave to each of them.
+  [[nodiscard]] uint64_t left_to_each(uint64_t taken) const;
 };
 
 /// The cost of one worker, and the sizes it was worked out for.

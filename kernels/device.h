@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 #include "kernels/kernel_table.h"
 
 namespace hearth::kernels {
@@ -22,7 +23,9 @@ struct DeviceInfo {
   int32_t capability = 0;  // 10 * major + minor
   int32_t multiprocessors = 0;
   uint64_t total_bytes = 0;
-  uint64_t free_bytes = 0;  // when it was asked
+  uint64_t free_bytes = 0;          // when it was asked
+  std::string uuid = {};            // the same in every process: "GPU-5fe81cd0-…"
+  std::string why_not_shared = {};  // why memory is not shared; empty: it is
 };
 
 class Device;
@@ -86,6 +89,22 @@ class PinnedMemory {
   size_t bytes_ = 0;
 };
 
+/// Memory that other processes can map as well. It lives as long as anybody, in whatever process,
+/// maps it or holds the handle.
+struct SharedMemory {
+  DeviceMemory memory;  // this process's mapping
+  UniqueFd handle;      // close-on-exec
+};
+
+/// A part of an upload.
+struct UploadPiece {
+  void* to = nullptr;          // on the device
+  const void* from = nullptr;  // may be a mapping of a file, which is read on the way
+  size_t bytes = 0;
+};
+/// Told of the bytes done, again and again while an upload goes on; an error ends the upload.
+using UploadProgress = std::function<Status(uint64_t done)>;
+
 /// What the ops of one step share, in host memory.
 struct StepInput {
   std::span<const SequenceRows> sequences;  // their rows cover the step's, in order
@@ -122,6 +141,21 @@ class Device {
   /// Waits for everything before it; `to` is complete when this returns.
   virtual void download(void* to, const void* from, size_t bytes) = 0;
   virtual void copy(void* to, const void* from, size_t bytes) = 0;
+
+  /// Uploads all pieces as fast as the bus lets. `progress` is called on this thread; its error is
+  /// returned, and the rest is not uploaded then.
+  virtual Status upload_all(std::span<const UploadPiece> pieces,
+                            const UploadProgress& progress) = 0;
+  /// As allocate(), for all processes that are given the handle. kUnsupported if
+  /// info().why_not_shared says so.
+  virtual Result<SharedMemory> allocate_shared(size_t bytes, const char* what) = 0;
+  /// Maps for reading what another process's allocate_shared(bytes) gave. The handle stays the
+  /// caller's. kUnsupported as above; kMalformed if it is no memory of this device and of at least
+  /// so many bytes.
+  virtual Result<DeviceMemory> map_shared(const UniqueFd& handle, size_t bytes) = 0;
+  /// Shared memory is complete: from now on this process, too, may only read it, where the driver
+  /// can see to that.
+  virtual void protect_shared(const DeviceMemory& memory) = 0;
 
   /// Memory for ops that work in two launches, and for steps of so many rows, wanted logits and
   /// pages of all their sequences. Called once, before the first step.

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <optional>
+#include <span>
+#include <utility>
 
 #include "base/check.h"
 
@@ -47,6 +50,19 @@ void visit_pointers(LayerWeights& w, const Visitor& visit) {
   visit(w.sinks);
 }
 
+/// The 64-bit hash of Fowler, Noll and Vo (draft-eastlake-fnv).
+class Fnv1a {
+ public:
+  void add(const void* data, size_t bytes) {
+    for (const auto byte : std::span(static_cast<const unsigned char*>(data), bytes))
+      value_ = (value_ ^ byte) * 0x100000001b3;
+  }
+  [[nodiscard]] uint64_t value() const { return value_; }
+
+ private:
+  uint64_t value_ = 0xcbf29ce484222325;
+};
+
 /// Finds the tensor that an address is in, and gives tensors places in an allocation.
 class TensorPlaces {
  public:
@@ -60,7 +76,27 @@ class TensorPlaces {
     if (offsets_.emplace(&tensor, bytes_).second) bytes_ += padded(tensor.bytes);
   }
   [[nodiscard]] uint64_t bytes() const { return bytes_; }
-  [[nodiscard]] const std::map<const TensorInfo*, uint64_t>& offsets() const { return offsets_; }
+  /// Tensors in the order of their addresses, which is that of the file.
+  [[nodiscard]] std::vector<kernels::UploadPiece> pieces(std::byte* base) const {
+    std::vector<kernels::UploadPiece> pieces;
+    for (const auto& [address, tensor] : by_address_)
+      if (const auto it = offsets_.find(tensor); it != offsets_.end())
+        pieces.push_back({base + it->second, tensor->data, tensor->bytes});
+    return pieces;
+  }
+  /// Of what lies where.
+  [[nodiscard]] uint64_t checksum() const {
+    Fnv1a hash;
+    for (const auto& [address, tensor] : by_address_) {
+      const auto it = offsets_.find(tensor);
+      if (it == offsets_.end()) continue;
+      hash.add(tensor->name.data(), tensor->name.size());
+      hash.add(&tensor->dtype, sizeof(tensor->dtype));
+      hash.add(tensor->dims.data(), sizeof(tensor->dims));
+      hash.add(&it->second, sizeof(it->second));
+    }
+    return hash.value();
+  }
 
   /// Where a pointer's target lies in the allocation at `base`.
   const void* translate(const void* pointer, const std::byte* base) const {
@@ -102,9 +138,64 @@ WeightSizes weight_sizes(const Model& model) {
   return sizes;
 }
 
+namespace {
+
+/// An upload of a model's weights, and where they may come from instead.
+class Loader {
+ public:
+  Loader(const TensorPlaces& places, kernels::Device& device, const WeightsSource& source)
+      : places_(places), device_(device), exchange_(source.exchange) {}
+
+  /// A copy of this process's own.
+  Result<kernels::DeviceMemory> copy() {
+    HEARTH_ASSIGN_OR_RETURN(auto memory, device_.allocate(places_.bytes(), kWhat));
+    HEARTH_RETURN_IF_ERROR(upload(memory.data()));
+    return memory;
+  }
+
+  /// The copy that the processes of the exchange share.
+  Result<kernels::DeviceMemory> share(const WeightsLayout& layout) {
+    constexpr int kTries =
+        2;  // what was rejected once is uploaded anew, by this or another process
+    for (int i = 1;; ++i) {
+      HEARTH_ASSIGN_OR_RETURN(const std::optional<UniqueFd> held, exchange_->acquire(layout));
+      if (!held) return upload_shared(layout);
+      auto memory = device_.map_shared(*held, layout.bytes);
+      if (memory.has_value()) return memory;
+      HEARTH_RETURN_IF_ERROR(exchange_->reject(layout, memory.error().message));
+      if (i == kTries) return fail(ErrorCode::kIo, memory.error().message);
+    }
+  }
+
+ private:
+  static constexpr const char* kWhat = "the weights";
+
+  Result<kernels::DeviceMemory> upload_shared(const WeightsLayout& layout) {
+    HEARTH_ASSIGN_OR_RETURN(auto shared, device_.allocate_shared(layout.bytes, kWhat));
+    HEARTH_RETURN_IF_ERROR(upload(shared.memory.data()));
+    device_.protect_shared(shared.memory);
+    HEARTH_RETURN_IF_ERROR(exchange_->publish(layout, std::move(shared.handle)));
+    return std::move(shared.memory);
+  }
+  Status upload(std::byte* base) {
+    const auto pieces = places_.pieces(base);
+    uint64_t total = 0;
+    for (const kernels::UploadPiece& piece : pieces) total += piece.bytes;
+    return device_.upload_all(pieces, [&](uint64_t done) -> Status {
+      if (exchange_ == nullptr) return {};
+      return exchange_->progress(done, total);
+    });
+  }
+
+  const TensorPlaces& places_;
+  kernels::Device& device_;
+  WeightsExchange* const exchange_;
+};
+
+}  // namespace
+
 Result<DeviceWeights> DeviceWeights::load(const Model& model, int32_t first_layer,
-                                          kernels::Device& device,
-                                          const std::function<void(uint64_t, uint64_t)>& progress) {
+                                          kernels::Device& device, const WeightsSource& source) {
   DeviceWeights weights;
   weights.layers_.assign(model.layers().begin() + first_layer, model.layers().end());
   weights.output_norm_ = model.output_norm();
@@ -116,12 +207,18 @@ Result<DeviceWeights> DeviceWeights::load(const Model& model, int32_t first_laye
   };
   TensorPlaces places(model.file());
   visit_all([&](auto& pointer) { places.add(pointer); });
-  HEARTH_ASSIGN_OR_RETURN(weights.memory_, device.allocate(places.bytes(), "the weights"));
-  uint64_t done = 0;
-  for (const auto& [tensor, offset] : places.offsets()) {
-    device.upload(weights.memory_.data() + offset, tensor->data, tensor->bytes);
-    done += padded(tensor->bytes);
-    if (progress) progress(done, places.bytes());
+  Loader loader(places, device, source);
+  if (source.shared) {
+    Fnv1a identity;
+    const auto numbers = model.file().identity();
+    identity.add(numbers.data(), numbers.size() * sizeof(numbers[0]));
+    HEARTH_ASSIGN_OR_RETURN(weights.memory_, loader.share({.device = device.info().uuid,
+                                                           .first_layer = first_layer,
+                                                           .bytes = places.bytes(),
+                                                           .model = identity.value(),
+                                                           .checksum = places.checksum()}));
+  } else {
+    HEARTH_ASSIGN_OR_RETURN(weights.memory_, loader.copy());
   }
   visit_all([&](auto& pointer) {
     using Pointer = std::remove_reference_t<decltype(pointer)>;

@@ -2,9 +2,9 @@
 // The weights of a model's last layers and of its output, in a device's memory and in the file's
 // own layout.
 
-#include <functional>
 #include <vector>
 
+#include "engine/backend/weights_exchange.h"
 #include "engine/model/model.h"
 #include "kernels/device.h"
 
@@ -20,15 +20,15 @@ struct WeightSizes {
 };
 WeightSizes weight_sizes(const Model& model);
 
-/// Owns one allocation. The device must outlive it.
+/// Owns one allocation, or the mapping of a shared one. The device must outlive it.
 class DeviceWeights {
  public:
   DeviceWeights() = default;
-  /// Copies layers [first_layer, num_layers) and the output of `model` to `device`, tensor by
-  /// tensor; `progress`, if set, is called after each with the bytes so far and of all.
+  /// Brings layers [first_layer, num_layers) and the output of `model` to `device`, in the order of
+  /// the file, or maps what another process has brought there. Errors of the device and of the
+  /// source; kIo if memory that was shared cannot be mapped twice in a row.
   static Result<DeviceWeights> load(const Model& model, int32_t first_layer,
-                                    kernels::Device& device,
-                                    const std::function<void(uint64_t, uint64_t)>& progress = {});
+                                    kernels::Device& device, const WeightsSource& source = {});
 
   /// Those of layer first_layer + index.
   [[nodiscard]] const std::vector<LayerWeights>& layers() const { return layers_; }

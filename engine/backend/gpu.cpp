@@ -3,14 +3,18 @@
 #include <spdlog/fmt/fmt.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 #include "kernels/cuda/cuda_device.h"
 
 namespace hearth {
 
-GpuOffer make_offer(const kernels::DeviceInfo& info, uint64_t budget_bytes, const Model& model) {
+GpuOffer make_offer(const kernels::DeviceInfo& info, uint64_t budget_bytes, int32_t sharers,
+                    const Model& model) {
   return {.name = info.name,
           .total_bytes = info.total_bytes,
           .budget_bytes = budget_bytes > 0 ? budget_bytes : info.free_bytes / 10 * 9,
+          .workers = std::max(sharers, 1),
           .weights = weight_sizes(model)};
 }
 
@@ -29,7 +33,12 @@ Result<std::optional<Gpu>> open_gpu(const EngineOptions& options, const Model& m
     spdlog::info("all layers on the CPU: {}", device.error().message);
     return std::nullopt;
   }
-  GpuOffer offer = make_offer((*device)->info(), options.gpu_budget_bytes, model);
+  const kernels::DeviceInfo& info = (*device)->info();
+  // The plan counts one copy for all.
+  if (options.gpu_sharers > 0 && !info.why_not_shared.empty())
+    return fail(ErrorCode::kUnsupported, fmt::format("{} lets processes share no memory: {}",
+                                                     info.name, info.why_not_shared));
+  GpuOffer offer = make_offer(info, options.gpu_budget_bytes, options.gpu_sharers, model);
   return Gpu{std::move(*device), std::move(offer)};
 }
 

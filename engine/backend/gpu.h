@@ -15,9 +15,11 @@ struct Gpu {
   GpuOffer offer;
 };
 
-/// What a GPU with this memory offers one worker that may use `budget_bytes` of it; 0: nine tenths
-/// of what is free.
-GpuOffer make_offer(const kernels::DeviceInfo& info, uint64_t budget_bytes, const Model& model);
+/// What a GPU with this memory offers to workers that may use `budget_bytes` of it; 0: nine tenths
+/// of what is free. `sharers`: so many workers on one copy of the weights, or 0: one worker that
+/// has its own.
+GpuOffer make_offer(const kernels::DeviceInfo& info, uint64_t budget_bytes, int32_t sharers,
+                    const Model& model);
 
 /// Opens the GPU that options.gpu_layers wants: none if it is 0 layers, or auto and there is none,
 /// which is logged. kUnsupported, naming the option and the reason, if layers were demanded and no

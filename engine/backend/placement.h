@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "engine/backend/weights_exchange.h"
 #include "kernels/device.h"
 
 namespace hearth {
@@ -11,6 +12,7 @@ namespace hearth {
 struct Placement {
   kernels::Device* device = nullptr;  // null: all on the CPU
   int32_t first_device_layer = 0;     // counts where there is a device
+  WeightsSource weights = {};         // of the device's layers
 
   [[nodiscard]] int32_t host_layers(int32_t num_layers) const {
     return device == nullptr ? num_layers : first_device_layer;

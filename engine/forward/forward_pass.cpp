@@ -43,7 +43,8 @@ Status ForwardPass::add_device(const ForwardLimits& limits, const Placement& pla
   const ModelConfig& config = model_->config();
   device_ = placement.device;
   HEARTH_ASSIGN_OR_RETURN(DeviceWeights weights,
-                          DeviceWeights::load(*model_, placement.first_device_layer, *device_));
+                          DeviceWeights::load(*model_, placement.first_device_layer, *device_,
+                                              placement.weights));
   device_weights_ = std::make_unique<DeviceWeights>(std::move(weights));
   HEARTH_ASSIGN_OR_RETURN(device_segment_,
                           ForwardSegment::create(*model_, device_->table(), limits,

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -17,7 +18,7 @@ namespace hearth {
 namespace {
 
 /// What the probe writes to its pipe: these numbers, then the GPU's name or the reason why there is
-/// none.
+/// none, and, of a GPU whose memory processes cannot share, a line end and the reason.
 struct ProbeAnswer {
   bool usable = false;
   int32_t capability = 0;
@@ -57,6 +58,7 @@ std::string read_all(int fd) {
   if (info.has_value()) {
     answer = {true, info->capability, info->multiprocessors, info->total_bytes, info->free_bytes};
     text = info->name;
+    if (!info->why_not_shared.empty()) text += "\n" + info->why_not_shared;
   } else {
     text = info.error().message;
   }
@@ -65,9 +67,10 @@ std::string read_all(int fd) {
   ::_exit(written ? 0 : 1);
 }
 
-/// What one worker may use: nine tenths of what is free, in equal shares.
-uint64_t share_of(uint64_t free_bytes, size_t num_workers) {
-  return free_bytes / 10 * 9 / num_workers;
+/// What the workers may use: nine tenths of what is free, together where they share the weights,
+/// else in equal parts.
+uint64_t budget_of(uint64_t free_bytes, size_t num_workers, bool shared) {
+  return free_bytes / 10 * 9 / (shared ? 1 : num_workers);
 }
 
 }  // namespace
@@ -93,12 +96,15 @@ Result<kernels::DeviceInfo> probe_gpu() {
   std::memcpy(&numbers, answer.data(), sizeof(numbers));
   std::string text = answer.substr(sizeof(numbers));
   if (!numbers.usable) return fail(ErrorCode::kUnsupported, std::move(text));
-  return kernels::DeviceInfo{.name = std::move(text),
+  const size_t name_end = std::min(text.find('\n'), text.size());
+  return kernels::DeviceInfo{.name = text.substr(0, name_end),
                              .index = 0,
                              .capability = numbers.capability,
                              .multiprocessors = numbers.multiprocessors,
                              .total_bytes = numbers.total_bytes,
-                             .free_bytes = numbers.free_bytes};
+                             .free_bytes = numbers.free_bytes,
+                             .uuid = {},
+                             .why_not_shared = text.substr(std::min(name_end + 1, text.size()))};
 }
 
 Status choose_gpu_layers(const GpuLayers& layers, std::vector<WorkerOptions>& workers) {
@@ -112,15 +118,21 @@ Status choose_gpu_layers(const GpuLayers& layers, std::vector<WorkerOptions>& wo
   EngineOptions planned = workers.front().engine;
   planned.gpu_layers = layers;
   HEARTH_ASSIGN_OR_RETURN(const auto model, Model::load(planned.model));
-  const uint64_t budget = share_of(info->free_bytes, workers.size());
-  const GpuOffer offer = make_offer(*info, budget, *model);
+  const bool shared = info->why_not_shared.empty();
+  const int32_t sharers = shared ? static_cast<int32_t>(workers.size()) : 0;
+  const uint64_t budget = budget_of(info->free_bytes, workers.size(), shared);
+  const GpuOffer offer = make_offer(*info, budget, sharers, *model);
   HEARTH_ASSIGN_OR_RETURN(
       const MemoryPlan plan,
       make_memory_plan(planned, model->config(), model->file().mapped_bytes(), &offer));
   if (!plan.device) spdlog::info("all layers on the CPU: not one fits {}", info->name);
+  if (plan.device && !shared)
+    spdlog::warn("each worker has a copy of its own of the weights on {}: {}", info->name,
+                 info->why_not_shared);
   for (WorkerOptions& worker : workers) {
     worker.engine.gpu_layers = {GpuLayers::Kind::kCount, plan.device ? plan.device->layers : 0};
     worker.engine.gpu_budget_bytes = budget;
+    worker.engine.gpu_sharers = plan.device ? sharers : 0;
   }
   return {};
 }

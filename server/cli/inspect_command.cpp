@@ -32,6 +32,7 @@ struct InspectArguments {
   bool json = false;
   int64_t memory_limit_mb = 0;
   int64_t vram_mb = 0;
+  int32_t workers = 1;
   EngineOptions engine;
 };
 
@@ -52,6 +53,9 @@ void declare(CLI::App& app, InspectArguments& arguments) {
   app.add_option("--step-tokens", arguments.engine.step_tokens, "most tokens of one step")
       ->check(CLI::Range(1, 65'536))
       ->capture_default_str();
+  app.add_option("--workers", arguments.workers,
+                 "plan for so many workers, which share the weights on a GPU")
+      ->check(CLI::Range(1, 64));
   app.add_option("--memory-limit-mb", arguments.memory_limit_mb,
                  "memory that the plan may use, in MiB; 0: what there is")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
@@ -75,7 +79,9 @@ Result<std::optional<GpuOffer>> offer_of(const ModelFile& file, const InspectArg
     info = std::move(*found);
   }
   HEARTH_ASSIGN_OR_RETURN(const auto model, Model::load(file.path()));
-  return make_offer(info, 0, *model);
+  if (info.why_not_shared.empty()) return make_offer(info, 0, arguments.workers, *model);
+  const uint64_t budget = info.free_bytes / 10 * 9 / static_cast<uint64_t>(arguments.workers);
+  return make_offer(info, budget, 0, *model);
 }
 
 Result<MemoryPlan> plan_of(const ModelFile& file, const InspectArguments& arguments) {
@@ -159,11 +165,12 @@ void print_plan(const MemoryPlan& plan) {
   const DevicePlan& device = *plan.device;
   std::printf("%s: the last %d of %d layers, and the output\n", device.name.c_str(), device.layers,
               device.num_layers);
-  line("weights, a copy for each worker", device.weights_bytes);
-  line("KV cache", device.kv_bytes);
-  line("activations and scratch", device.activation_bytes);
+  line("weights, once for all workers", device.weights_bytes);
+  line("KV cache of a worker", device.kv_bytes);
+  line("activations and scratch of a worker", device.activation_bytes);
+  std::printf("  %d %s:\n", device.workers, device.workers == 1 ? "worker" : "workers");
   line("together", device.bytes());
-  line("  of what a worker may use", device.budget_bytes);
+  line("  of what they may use", device.budget_bytes);
   std::printf("  the most layers that fit: %d\n", device.largest_layers);
 }
 
@@ -195,6 +202,7 @@ Json plan_json(const MemoryPlan& plan) {
     devices.push_back({{"device", plan.device->name},
                        {"layers", plan.device->layers},
                        {"largest_layers", plan.device->largest_layers},
+                       {"workers", plan.device->workers},
                        {"weights_bytes", plan.device->weights_bytes},
                        {"kv_bytes", plan.device->kv_bytes},
                        {"activation_bytes", plan.device->activation_bytes},

@@ -31,6 +31,7 @@ void visit_options(Visitor&& visit, Options& options) {
   visit("memory-limit", options.engine.memory_limit_bytes);
   visit("gpu-layers", options.engine.gpu_layers);
   visit("gpu-budget", options.engine.gpu_budget_bytes);
+  visit("gpu-sharers", options.engine.gpu_sharers);
   visit("hash-logits", options.engine.hash_logits);
 }
 

@@ -1,10 +1,16 @@
 #include "kernels/cuda/emulator/emulated_device.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 #include <optional>
+#include <set>
+#include <thread>
 #include <vector>
 
 #include "base/check.h"
@@ -13,6 +19,7 @@
 #include "kernels/cuda/ops.h"
 #include "kernels/cuda/step_records.h"
 #include "kernels/cuda/step_staging.h"
+#include "kernels/cuda/upload_lanes.h"
 
 namespace hearth::kernels {
 namespace {
@@ -42,18 +49,32 @@ void check_not_recording() {
                "a step that is recorded neither copies from or to the host nor waits");
 }
 
+class CopyLane final : public UploadLane {
+ public:
+  explicit CopyLane(std::chrono::milliseconds pause) : pause_(pause) {}
+  void put(void* to, const void* from, size_t bytes) override {
+    std::memcpy(to, from, bytes);
+    std::this_thread::sleep_for(pause_);
+  }
+
+ private:
+  const std::chrono::milliseconds pause_;
+};
+
 class EmulatedDevice final : public Device {
  public:
-  EmulatedDevice(size_t shared_bytes_per_cta, uint64_t free_bytes) {
+  explicit EmulatedDevice(EmulatedDeviceOptions options) : upload_pause_(options.upload_pause) {
     info_ = {.name = "emulated",
              .index = 0,
              .capability = 80,
              .multiprocessors = 4,
-             .total_bytes = free_bytes,
-             .free_bytes = free_bytes};
+             .total_bytes = options.free_bytes,
+             .free_bytes = options.free_bytes,
+             .uuid = std::move(options.uuid),
+             .why_not_shared = std::move(options.why_not_shared)};
     op_.multiprocessors = info_.multiprocessors;
     op_.capability = info_.capability;
-    op_.shared_bytes_per_cta = shared_bytes_per_cta;
+    op_.shared_bytes_per_cta = options.shared_bytes_per_cta;
   }
 
   const DeviceInfo& info() const override { return info_; }
@@ -61,12 +82,7 @@ class EmulatedDevice final : public Device {
   ExecContext context() override { return {.stream = &op_}; }
 
   Result<DeviceMemory> allocate(size_t bytes, const char* what) override {
-    if (bytes > info_.free_bytes) {
-      return fail(ErrorCode::kResourceExhausted, std::string("the emulated device has no ") +
-                                                     std::to_string(bytes) + " bytes left for " +
-                                                     what);
-    }
-    info_.free_bytes -= bytes;
+    HEARTH_RETURN_IF_ERROR(take(bytes, what));
     // Reads in whole 16 bytes may go so far beyond the end: devices hand out memory in such units.
     const size_t padded = (bytes + 15) / 16 * 16;
     void* data = ::operator new (padded, std::align_val_t{kAlignment});
@@ -88,6 +104,38 @@ class EmulatedDevice final : public Device {
     } else {
       move();
     }
+  }
+
+  Status upload_all(std::span<const UploadPiece> pieces, const UploadProgress& progress) override {
+    std::vector<std::unique_ptr<UploadLane>> lanes;
+    for (int i = 0; i < 2; ++i) lanes.push_back(std::make_unique<CopyLane>(upload_pause_));
+    return upload_in_lanes(pieces, lanes, progress);
+  }
+  Result<SharedMemory> allocate_shared(size_t bytes, const char* what) override {
+    if (!info_.why_not_shared.empty()) return fail(ErrorCode::kUnsupported, info_.why_not_shared);
+    HEARTH_RETURN_IF_ERROR(take(bytes, what));
+    UniqueFd fd(::memfd_create("hearth-device-memory", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    HEARTH_CHECK(fd.valid() && ::ftruncate(fd.get(), static_cast<off_t>(bytes)) == 0, "a memfd");
+    HEARTH_CHECK(::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0, "a memfd");
+    void* const data = map_memfd(fd.get(), bytes, PROT_READ | PROT_WRITE);
+    std::memset(data, kGarbage, bytes);
+    return SharedMemory{DeviceMemory(*this, data, bytes), std::move(fd)};
+  }
+  /// What others have allocated takes nothing of this process's share.
+  Result<DeviceMemory> map_shared(const UniqueFd& handle, size_t bytes) override {
+    if (!info_.why_not_shared.empty()) return fail(ErrorCode::kUnsupported, info_.why_not_shared);
+    struct stat status {};
+    if (::fstat(handle.get(), &status) != 0 || std::cmp_less(status.st_size, bytes) ||
+        ::fcntl(handle.get(), F_GET_SEALS) < 0) {
+      return fail(ErrorCode::kMalformed,
+                  "the emulated device cannot map the shared weights: the descriptor is no memory "
+                  "of " +
+                      std::to_string(bytes) + " bytes");
+    }
+    return DeviceMemory(*this, map_memfd(handle.get(), bytes, PROT_READ), bytes);
+  }
+  void protect_shared(const DeviceMemory& memory) override {
+    HEARTH_CHECK(::mprotect(memory.data(), memory.bytes(), PROT_READ) == 0, "mprotect");
   }
 
   Status reserve(size_t scratch_bytes, int64_t rows, int64_t logit_rows, int64_t pages) override {
@@ -137,7 +185,26 @@ class EmulatedDevice final : public Device {
   }
 
  private:
+  Status take(size_t bytes, const char* what) {
+    if (bytes > info_.free_bytes) {
+      return fail(ErrorCode::kResourceExhausted, std::string("the emulated device has no ") +
+                                                     std::to_string(bytes) + " bytes left for " +
+                                                     what);
+    }
+    info_.free_bytes -= bytes;
+    return {};
+  }
+  void* map_memfd(int fd, size_t bytes, int protection) {
+    void* const data = ::mmap(nullptr, bytes, protection, MAP_SHARED, fd, 0);
+    HEARTH_CHECK(data != MAP_FAILED, "mmap of a memfd");
+    shared_.insert(data);
+    return data;
+  }
   void release(void* data, size_t bytes) override {
+    if (shared_.erase(data) > 0) {
+      ::munmap(data, bytes);
+      return;
+    }
     info_.free_bytes += bytes;
     ::operator delete (data, std::align_val_t{kAlignment});
   }
@@ -155,7 +222,9 @@ class EmulatedDevice final : public Device {
     std::vector<std::byte> bytes;
   };
 
+  const std::chrono::milliseconds upload_pause_;
   DeviceInfo info_;
+  std::set<void*> shared_;  // mappings of memfds; what they took is never given back
   simt::OpContext op_;
   std::optional<DeviceMemory> scratch_;
   std::optional<DeviceMemory> step_;
@@ -168,7 +237,12 @@ class EmulatedDevice final : public Device {
 }  // namespace
 
 std::unique_ptr<Device> make_emulated_device(size_t shared_bytes_per_cta, uint64_t free_bytes) {
-  return std::make_unique<EmulatedDevice>(shared_bytes_per_cta, free_bytes);
+  return make_emulated_device(
+      {.shared_bytes_per_cta = shared_bytes_per_cta, .free_bytes = free_bytes});
+}
+
+std::unique_ptr<Device> make_emulated_device(EmulatedDeviceOptions options) {
+  return std::make_unique<EmulatedDevice>(std::move(options));
 }
 
 }  // namespace hearth::kernels

@@ -1,14 +1,26 @@
 #pragma once
 // A Device whose memory is the host's and whose kernels run in the emulator. For tests.
 
+#include <chrono>
 #include <memory>
+#include <string>
 
 #include "kernels/device.h"
 
 namespace hearth::kernels {
 
-/// `shared_bytes_per_cta`: as a device of sm_80 has, or less to test kernels that adapt to it.
-/// Memory is filled with garbage when it is allocated. `free_bytes` bounds what can be allocated.
+/// What it is to show. Its shared memory is a memfd.
+struct EmulatedDeviceOptions {
+  size_t shared_bytes_per_cta = size_t{163} << 10;  // as sm_80 has
+  uint64_t free_bytes = uint64_t{1} << 32;          // bounds what can be allocated
+  std::string uuid = "GPU-emulated";
+  std::string why_not_shared = {};
+  std::chrono::milliseconds upload_pause{0};  // after each chunk of an upload
+};
+/// Memory is filled with garbage when it is allocated.
+std::unique_ptr<Device> make_emulated_device(EmulatedDeviceOptions options);
+
+/// The same; fewer `shared_bytes_per_cta` test kernels that adapt to it.
 std::unique_ptr<Device> make_emulated_device(size_t shared_bytes_per_cta = size_t{163} << 10,
                                              uint64_t free_bytes = uint64_t{1} << 32);
 

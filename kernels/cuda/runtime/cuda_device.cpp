@@ -10,6 +10,8 @@
 
 #include "base/check.h"
 #include "kernels/cuda/op_context.h"
+#include "kernels/cuda/runtime/pinned_lane.h"
+#include "kernels/cuda/runtime/shared_memory.h"
 #include "kernels/cuda/runtime/step_graph.h"
 #include "kernels/cuda/step_records.h"
 #include "kernels/cuda/step_staging.h"
@@ -39,13 +41,29 @@ using simt::check_cuda;
 /// Releases of devices before this cannot run the kernels.
 constexpr int kOldestCapability = 75;
 
+/// Threads of an upload: one alone copies from the page cache more slowly than a PCIe 5 bus takes.
+constexpr int kUploadLanes = 4;
+
+/// As nvidia-smi -L prints it.
+std::string uuid_text(const cudaUUID_t& uuid) {
+  std::string out = "GPU";
+  for (size_t i = 0; i < sizeof(uuid.bytes); ++i) {
+    if (i == 0 || i == 4 || i == 6 || i == 8 || i == 10) out += '-';
+    char digits[3];
+    std::snprintf(digits, sizeof digits, "%02x", static_cast<unsigned char>(uuid.bytes[i]));
+    out += digits;
+  }
+  return out;
+}
+
 std::unexpected<Error> unusable(int index, const std::string& why) {
   return fail(ErrorCode::kUnsupported, "GPU " + std::to_string(index) + " cannot be used: " + why);
 }
 
 class CudaDevice final : public Device {
  public:
-  CudaDevice(DeviceInfo info, int shared_bytes_per_cta) : info_(std::move(info)) {
+  CudaDevice(DeviceInfo info, int shared_bytes_per_cta)
+      : info_(std::move(info)), shared_(info_.index) {
     check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
     op_.stream = stream_;
     op_.multiprocessors = info_.multiprocessors;
@@ -93,6 +111,23 @@ class CudaDevice final : public Device {
       *op_.capture_error = error;
     }
   }
+
+  Status upload_all(std::span<const UploadPiece> pieces, const UploadProgress& progress) override {
+    check_cuda(cudaSetDevice(info_.index), "cudaSetDevice");
+    std::vector<std::unique_ptr<UploadLane>> lanes;
+    for (int i = 0; i < kUploadLanes; ++i)
+      lanes.push_back(std::make_unique<PinnedLane>(info_.index));
+    return upload_in_lanes(pieces, lanes, progress);
+  }
+  Result<SharedMemory> allocate_shared(size_t bytes, const char* what) override {
+    HEARTH_ASSIGN_OR_RETURN(auto created, shared_.create(bytes, what));
+    return SharedMemory{DeviceMemory(*this, created.data, bytes), std::move(created.handle)};
+  }
+  Result<DeviceMemory> map_shared(const UniqueFd& handle, size_t bytes) override {
+    HEARTH_ASSIGN_OR_RETURN(void* const data, shared_.map(handle.get(), bytes));
+    return DeviceMemory(*this, data, bytes);
+  }
+  void protect_shared(const DeviceMemory& memory) override { shared_.protect(memory.data()); }
 
   Status reserve(size_t scratch_bytes, int64_t rows, int64_t logit_rows, int64_t pages) override {
     HEARTH_ASSIGN_OR_RETURN(scratch_, allocate(scratch_bytes, "scratch"));
@@ -142,10 +177,13 @@ class CudaDevice final : public Device {
   }
 
  private:
-  void release(void* data, size_t) override { check_cuda(cudaFree(data), "cudaFree"); }
   void release_pinned(void* data) override { check_cuda(cudaFreeHost(data), "cudaFreeHost"); }
+  void release(void* data, size_t) override {
+    if (!shared_.release(data)) check_cuda(cudaFree(data), "cudaFree");
+  }
 
   DeviceInfo info_;
+  CudaSharedMemory shared_;
   cudaStream_t stream_ = nullptr;
   simt::OpContext op_;
   std::optional<DeviceMemory> scratch_;
@@ -194,10 +232,13 @@ Result<DeviceInfo> cuda_device_info(int index) {
   info.multiprocessors = properties.multiProcessorCount;
   info.total_bytes = total_bytes;
   info.free_bytes = free_bytes;
+  info.uuid = uuid_text(properties.uuid);
   if (info.capability < kOldestCapability)
     return unusable(index, info.name + " is of compute capability " +
                                std::to_string(info.capability / 10) + "." +
                                std::to_string(info.capability % 10) + ", at least 7.5 is needed");
+  if (const auto trial = CudaSharedMemory::try_out(index); !trial.has_value())
+    info.why_not_shared = trial.error().message;
   return info;
 }
 

@@ -118,7 +118,7 @@ TEST_CASE("layers that do not fit the device are refused with sums and what woul
   REQUIRE(num_layers >= 2);
   kernels::DeviceInfo info{
       .name = "a GPU", .total_bytes = uint64_t{1} << 40, .free_bytes = uint64_t{1} << 40};
-  GpuOffer offer = make_offer(info, uint64_t{1} << 40, **model);
+  GpuOffer offer = make_offer(info, uint64_t{1} << 40, 0, **model);
   EngineOptions all = options;
   all.gpu_layers = kAll;
   const uint64_t bytes = (*model)->file().mapped_bytes();
