@@ -30,6 +30,35 @@ constexpr std::chrono::milliseconds kWorkerGrace{2000};
 /// Between looks at the live requests while draining.
 constexpr std::chrono::milliseconds kDrainPoll{20};
 
+/// Between two words to systemd about an upload, and how much longer it may take then.
+constexpr std::chrono::milliseconds kStatusInterval{1000};
+constexpr std::chrono::microseconds kMoreStartTime = std::chrono::seconds(30);
+
+/// What the workers upload at the moment, together; nothing if none does.
+std::optional<ipc::Loading> load_of(const std::vector<WorkerStatus>& workers) {
+  std::optional<ipc::Loading> sum;
+  for (const WorkerStatus& worker : workers) {
+    if (!worker.loading) continue;
+    if (!sum) sum.emplace();
+    sum->done_bytes += worker.loading->done_bytes;
+    sum->total_bytes += worker.loading->total_bytes;
+  }
+  return sum;
+}
+
+double fraction_of(const ipc::Loading& load) {
+  if (load.total_bytes == 0) return 0.0;
+  return static_cast<double>(load.done_bytes) / static_cast<double>(load.total_bytes);
+}
+
+/// The fields of a health report that tell how far an upload is; none if there is none.
+OrderedJson load_json(const std::optional<ipc::Loading>& load) {
+  if (!load) return OrderedJson::object();
+  return {{"progress", fraction_of(*load)},
+          {"loaded_bytes", load->done_bytes},
+          {"total_bytes", load->total_bytes}};
+}
+
 const char* state_name(WorkerState state) {
   switch (state) {
     case WorkerState::kDown:
@@ -78,7 +107,8 @@ Status Daemon::run(std::unique_ptr<ModelFile> file) {
           .lost =
               [this](int32_t worker, int32_t pid) {
                 tell_main(LostWorker{worker, pid});
-              }},
+              },
+          .loading = [this](int32_t, const ipc::Loading& loading) { tell_main(loading); }},
       registry_, clock_);
   HEARTH_RETURN_IF_ERROR(listen());
   HEARTH_RETURN_IF_ERROR(start_workers());
@@ -119,6 +149,7 @@ void Daemon::answer(const http::Request& request, http::Response& response) {
     const std::string reason = "the model is being loaded; try again in a moment";
     auto body = OrderedJson::parse(Api::render_error(503, reason));
     body["status"] = "loading";
+    body.update(load_json(load_of(gateway_->workers())));
     response.send(503, "application/json", body.dump(), {{"Retry-After", "1"}});
   }
 }
@@ -187,6 +218,8 @@ Status Daemon::take_notices() {
       if (!was_ready_) become_ready(*ready);
     } else if (const auto* lost = std::get_if<LostWorker>(&notice)) {
       supervisor_->kill(lost->worker, lost->pid);
+    } else if (std::holds_alternative<ipc::Loading>(notice)) {
+      if (!was_ready_) tell_loading();
     } else {
       const auto& failed = std::get<ipc::LoadFailed>(notice);
       // At the start the same will happen again; later the cause may pass (memory that is short).
@@ -223,6 +256,18 @@ void Daemon::become_ready(const ipc::Ready& ready) {
   sd_notify(fmt::format("READY=1\nSTATUS=serving {}", model_->info.id));
 }
 
+/// Tells systemd how far the first load is, and that it may go on.
+void Daemon::tell_loading() {
+  const auto load = load_of(gateway_->workers());
+  const auto now = clock_.now();
+  if (!load || (told_loading_ && now - *told_loading_ < kStatusInterval)) return;
+  told_loading_ = now;
+  sd_notify(fmt::format("STATUS=loading {}: {:.0f} % of {:.1f} GiB\nEXTEND_TIMEOUT_USEC={}",
+                        model_name_, 100.0 * fraction_of(*load),
+                        static_cast<double>(load->total_bytes) / (1 << 30),
+                        kMoreStartTime.count()));
+}
+
 HealthReport Daemon::health() const {
   HealthReport report;
   const auto workers = gateway_->workers();
@@ -230,9 +275,11 @@ HealthReport Daemon::health() const {
   report.details["model"] = model_name_;
   report.details["workers"] = OrderedJson::array();
   for (const WorkerStatus& worker : workers) {
-    report.details["workers"].push_back(OrderedJson{{"state", state_name(worker.state)},
-                                                    {"requests", worker.requests},
-                                                    {"restarts", worker.restarts}});
+    OrderedJson row{{"state", state_name(worker.state)},
+                    {"requests", worker.requests},
+                    {"restarts", worker.restarts}};
+    row.update(load_json(worker.loading));
+    report.details["workers"].push_back(std::move(row));
   }
   if (gateway_->draining()) {
     report.status = "draining";
@@ -240,6 +287,7 @@ HealthReport Daemon::health() const {
   } else if (num_ready == 0) {
     report.status = "restarting";
     report.ready = false;
+    report.details.update(load_json(load_of(workers)));
   } else if (std::cmp_less(num_ready, workers.size())) {
     report.status = "degraded";
   }

@@ -45,7 +45,7 @@ class Daemon {
     pid_t pid = 0;
   };
   /// What the IO thread tells the main thread.
-  using Notice = std::variant<ipc::Ready, ipc::LoadFailed, LostWorker>;
+  using Notice = std::variant<ipc::Ready, ipc::LoadFailed, LostWorker, ipc::Loading>;
 
   [[nodiscard]] std::function<uint64_t(const std::string&)> cache_salts() const;
   Status listen();
@@ -56,6 +56,7 @@ class Daemon {
   void tell_main(Notice notice);
   Status take_notices();
   void become_ready(const ipc::Ready& ready);
+  void tell_loading();
   /// True when it is time to end.
   bool handle_signal(int signal);
   void reload();
@@ -86,8 +87,9 @@ class Daemon {
   std::thread http_thread_;
 
   bool was_ready_ = false;
-  std::optional<Error> hopeless_;         // why no worker will ever be ready
-  std::optional<Nanoseconds> drain_end_;  // set once draining
+  std::optional<Nanoseconds> told_loading_;  // when systemd last heard of it
+  std::optional<Error> hopeless_;            // why no worker will ever be ready
+  std::optional<Nanoseconds> drain_end_;     // set once draining
 };
 
 }  // namespace hearth

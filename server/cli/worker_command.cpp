@@ -19,6 +19,7 @@
 #include "server/ipc/channel.h"
 #include "server/worker/engine_adapter.h"
 #include "server/worker/fault.h"
+#include "server/worker/weights_client.h"
 #include "server/worker/worker_loop.h"
 #include "server/worker/worker_options.h"
 
@@ -47,7 +48,12 @@ void tie_to_gateway() {
 
 int load_and_run(const WorkerOptions& options, ipc::Channel& channel) {
   constexpr int kLastWordsMs = 1000;
-  auto engine = Engine::load(options.engine);
+  const SteadyClock clock;
+  WeightsClient weights(channel, clock);
+  EngineOptions engine_options = options.engine;
+  engine_options.weights_exchange = &weights;
+  auto engine = Engine::load(engine_options);
+  if (weights.ended()) return 0;
   if (!engine.has_value()) {
     const ipc::LoadFailed failed{engine.error().code, engine.error().message};
     // Without a gateway that listens nobody wants to know.
@@ -70,7 +76,6 @@ int load_and_run(const WorkerOptions& options, ipc::Channel& channel) {
     if (!fault.has_value()) throw std::invalid_argument(fault.error().message);
     faulty.emplace(adapter, *fault);
   }
-  const SteadyClock clock;
   WorkerEngine& served = faulty ? static_cast<WorkerEngine&>(*faulty) : adapter;
   const LoopEnd end = WorkerLoop(channel, served, clock).run();
   return end == LoopEnd::kBrokenProtocol ? 1 : 0;

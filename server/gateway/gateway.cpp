@@ -86,6 +86,7 @@ void Gateway::worker_ended(int32_t worker, WorkerEnd end) {
       if (!take_frames(worker, callbacks)) break;
     detach(worker, "its process has ended", callbacks);
     hand_on(worker, gone.at_fault ? WorkerEnd::kFault : end);
+    tell(weights_.forget(worker));
     gone.pid = 0;
     gone.at_fault = false;
   }
@@ -102,6 +103,8 @@ Status Gateway::register_socket(int32_t worker, UniqueFd socket) {
   to.channel.emplace(std::move(socket));
   to.wants_output = false;
   to.state = WorkerState::kLoading;
+  to.waits_for_weights = false;
+  to.loading.reset();
   to.stats = {};
   to.last_progress = clock_.now();
   affinity_.forget(worker);
@@ -153,9 +156,10 @@ Result<std::unique_ptr<Generation>> Gateway::submit(GenerateRequest request) {
 
 /// Sends to a worker that has a channel. After kIo it is not chosen any more; the IO thread reads
 /// what it had sent before it died, then detaches it.
-Status Gateway::send(int32_t worker, const ipc::Down& message) {
+Status Gateway::send(int32_t worker, const ipc::Down& message,
+                     ipc::Channel::Attachment attachment) {
   Link& to = link(worker);
-  auto status = to.channel->send(message);
+  auto status = to.channel->send(message, std::move(attachment));
   if (!status.has_value() && status.error().code == ErrorCode::kIo) {
     to.state = WorkerState::kDown;
   } else {
@@ -182,6 +186,7 @@ void Gateway::detach(int32_t worker, const std::string& why, Callbacks& callback
   if (!gone.channel) return;
   gone.channel.reset();  // closing takes it out of the epoll set
   gone.state = WorkerState::kDown;
+  gone.loading.reset();
   series(worker).up.set(0);
   series(worker).running.set(0);
   series(worker).waiting.set(0);
@@ -277,6 +282,7 @@ std::vector<WorkerStatus> Gateway::workers() const {
                    .pid = link.pid,
                    .requests = link.requests,
                    .restarts = link.starts > 0 ? link.starts - 1 : 0,
+                   .loading = link.loading,
                    .stats = link.stats});
   }
   return all;

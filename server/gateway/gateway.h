@@ -29,6 +29,7 @@
 #include "server/gateway/generation_service.h"
 #include "server/gateway/prefix_affinity.h"
 #include "server/gateway/tracked_request.h"
+#include "server/gateway/weights_keeper.h"
 #include "server/ipc/channel.h"
 
 namespace hearth {
@@ -51,6 +52,7 @@ struct WorkerStatus {
   int32_t pid = 0;
   int32_t requests = 0;  // live ones
   uint64_t restarts = 0;
+  std::optional<ipc::Loading> loading;  // while it uploads weights to a GPU
   ipc::Stats stats;
 };
 
@@ -77,6 +79,8 @@ class Gateway final : public GenerationService {
     std::function<void(int32_t worker, const ipc::LoadFailed&)> load_failed;
     /// The connection to process `pid` is over. If it still runs it is of no use: kill it.
     std::function<void(int32_t worker, int32_t pid)> lost;
+    /// Some times a second while a worker uploads weights.
+    std::function<void(int32_t worker, const ipc::Loading&)> loading = {};
   };
 
   /// `registry` and `clock` must outlive this.
@@ -120,6 +124,8 @@ class Gateway final : public GenerationService {
     RequestId testing = 0;  // a suspect that must show itself harmless before anything joins it
     int64_t open_choices = 0;
     uint64_t last_chosen = 0;
+    bool waits_for_weights = false;  // that another worker uploads: no progress is expected of it
+    std::optional<ipc::Loading> loading;
     ipc::Stats stats;
   };
   using Live = std::unordered_map<RequestId, std::shared_ptr<TrackedRequest>>;
@@ -145,9 +151,15 @@ class Gateway final : public GenerationService {
   /// Hands a noted event to the reader, or ends a request whose reader does not read.
   void deliver(Live::iterator place, EngineEvent event);
   Status register_socket(int32_t worker, UniqueFd socket);
-  Status send(int32_t worker, const ipc::Down& message);
+  Status send(int32_t worker, const ipc::Down& message, ipc::Channel::Attachment attachment = {});
   void watch_output(int32_t worker);
   void detach(int32_t worker, const std::string& why, Callbacks& callbacks);
+
+  // How workers come by their weights (gateway_weights.cpp).
+  Status handle_load(int32_t worker, const ipc::Up& message, Callbacks& callbacks);
+  void want_weights(int32_t worker, const WeightsLayout& layout);
+  Status have_weights(int32_t worker, const WeightsLayout& layout);
+  void tell(WeightsKeeper::Answers answers);
 
   // Which worker gets which request (gateway_routing.cpp).
   void dispatch();
@@ -189,6 +201,7 @@ class Gateway final : public GenerationService {
   Live live_;
   std::unordered_map<std::string, int32_t> live_of_key_;  // live requests by fairness key
   std::set<RequestId> waiting_;  // the live ones without a worker; the oldest first
+  WeightsKeeper weights_;
   PrefixAffinity affinity_;
   int32_t page_tokens_ = 1;  // of the workers' KV pages, once one has loaded the model
   bool was_ready_ = false;   // some worker has

@@ -103,6 +103,7 @@ Status Gateway::handle(int32_t worker, ipc::Up message, Callbacks& callbacks) {
   if (auto* ready = std::get_if<ipc::Ready>(&message)) {
     if (ready->page_tokens < 1) return fail(ErrorCode::kMalformed, "its KV pages hold no tokens");
     from.state = WorkerState::kReady;
+    from.loading.reset();
     was_ready_ = true;
     page_tokens_ = ready->page_tokens;
     series(worker).up.set(1);
@@ -116,6 +117,8 @@ Status Gateway::handle(int32_t worker, ipc::Up message, Callbacks& callbacks) {
       callbacks.push_back(
           [this, worker, told = std::move(*failed)] { listener_.load_failed(worker, told); });
     }
+  } else {
+    return handle_load(worker, message, callbacks);
   }
   return {};
 }

@@ -155,7 +155,13 @@ WorkerSeries::WorkerSeries(MetricFamilies& f, const std::string& w)
       resident_bytes(f.worker_gauge("hearth_worker_resident_bytes",
                                     "Memory of the worker with the shared pages of the model.", w)),
       private_bytes(f.worker_gauge("hearth_worker_private_bytes",
-                                   "Memory of the worker that it shares with nobody.", w)) {}
+                                   "Memory of the worker that it shares with nobody.", w)),
+      weights_uploads(f.worker_counter("hearth_worker_weights_uploads_total",
+                                       "Times that the worker brought weights to a GPU for all.",
+                                       w)),
+      weights_maps(f.worker_counter("hearth_worker_weights_maps_total",
+                                    "Times that the worker was given weights that were on a GPU.",
+                                    w)) {}
 
 void WorkerSeries::update(const ipc::Stats& now, const ipc::Stats& before) {
   const EngineStats& engine = now.engine;
@@ -186,7 +192,11 @@ GatewayMetrics::GatewayMetrics(Registry& registry, const std::string& model_name
       waiting_(registry
                    .gauge("hearth_waiting_requests",
                           "Requests that no worker has: none is ready, or they are tested alone.")
-                   .with({})) {
+                   .with({})),
+      shared_weights_bytes_(registry
+                                .gauge("hearth_shared_weights_bytes",
+                                       "Weights on GPUs, each counted once for all workers.")
+                                .with({})) {
   MetricFamilies families(registry, model_name_);
   for (int32_t i = 0; i < num_workers; ++i) workers_.emplace_back(families, std::to_string(i));
 }

@@ -58,6 +58,8 @@ struct WorkerSeries {
   metrics::Counter& minor_faults;
   metrics::Gauge& resident_bytes;
   metrics::Gauge& private_bytes;
+  metrics::Counter& weights_uploads;
+  metrics::Counter& weights_maps;
 
   /// Sets gauges, and adds what the engine's totals have grown by since `before`.
   void update(const ipc::Stats& now, const ipc::Stats& before);
@@ -73,6 +75,8 @@ class GatewayMetrics {
   void set_cache_config(int32_t worker, const ipc::Ready& ready);
   /// Requests that no worker has yet, or again.
   metrics::Gauge& waiting() { return waiting_; }
+  /// Weights on GPUs that the gateway holds for the workers.
+  metrics::Gauge& shared_weights_bytes() { return shared_weights_bytes_; }
   metrics::Counter& rejected(const std::string& reason) { return rejected_.with({reason}); }
 
  private:
@@ -80,6 +84,7 @@ class GatewayMetrics {
   metrics::Family<metrics::Gauge>& cache_config_;
   metrics::Family<metrics::Counter>& rejected_;
   metrics::Gauge& waiting_;
+  metrics::Gauge& shared_weights_bytes_;
   std::deque<WorkerSeries> workers_;
 };
 

@@ -4,7 +4,9 @@
 // worker sends as it goes through the model's layers. So the deadline bounds a part of a layer, not
 // a whole step, and holds for large models on slow machines too. Stats do not count: they would
 // come from a loop that turns without stepping. Major page faults do: weights that come from a slow
-// disk are progress, and a process that hangs has none.
+// disk are progress, and a process that hangs has none. An upload to a GPU tells how far it is
+// (Loading), and each step of that counts; a worker that waits for another one's upload has nothing
+// to show, and is not looked at.
 
 #include <spdlog/fmt/fmt.h>
 #include <spdlog/spdlog.h>
@@ -21,7 +23,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-/// Loading maps files and plans memory: seconds at most, on whatever machine.
+/// Loading maps files and plans memory: seconds at most, on whatever machine. Also between two
+/// signs of life of an upload to a GPU, the first of which waits for the memory.
 constexpr milliseconds kLoadDeadline{120'000};
 /// A stopped process cannot be a slow one: it is given up this soon.
 constexpr milliseconds kStoppedDeadline{2'000};
@@ -116,6 +119,7 @@ std::optional<std::string> Gateway::hang_of(Link& of) const {
   if (!of.channel || of.state == WorkerState::kDown) return std::nullopt;
   const bool loading = of.state == WorkerState::kLoading;
   if (!loading && of.requests == 0) return std::nullopt;
+  if (loading && of.waits_for_weights) return std::nullopt;
   const auto idle = std::chrono::duration_cast<milliseconds>(clock_.now() - of.last_progress);
   if (idle < kLookAfter && idle < options_.worker_deadline / 2) {
     of.major_faults.reset();

@@ -18,6 +18,9 @@ constexpr size_t kCompactBytes = 64U << 10;
 
 constexpr size_t kReceiveBytes = 64U << 10;
 
+/// Descriptors that wait to be taken; the protocol needs one at a time.
+constexpr size_t kMaxDescriptors = 4;
+
 void compact(std::string& buffer, size_t& used) {
   if (used == buffer.size()) {
     buffer.clear();
@@ -39,15 +42,40 @@ Result<std::pair<UniqueFd, UniqueFd>> socket_pair() {
   return std::pair(UniqueFd(fds[0]), UniqueFd(fds[1]));
 }
 
+ssize_t Channel::send_some() const {
+  iovec bytes{.iov_base = const_cast<char*>(unsent_.data() + sent_),
+              .iov_len = unsent_.size() - sent_};
+  msghdr message{};
+  message.msg_iov = &bytes;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  auto next = attachments_.begin();
+  if (next != attachments_.end() && next->first == sent_total_) {
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    const int fd = next->second->get();
+    std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    ++next;
+  }
+  if (next != attachments_.end()) bytes.iov_len = next->first - sent_total_;
+  return ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
+}
+
 Status Channel::flush() {
   while (sent_ < unsent_.size()) {
-    const ssize_t n =
-        ::send(socket_.get(), unsent_.data() + sent_, unsent_.size() - sent_, MSG_NOSIGNAL);
+    const ssize_t n = send_some();
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
     if (n < 0)
       return fail(ErrorCode::kIo, "the peer has gone: " + std::generic_category().message(errno));
+    if (!attachments_.empty() && attachments_.front().first == sent_total_)
+      attachments_.pop_front();
     sent_ += static_cast<size_t>(n);
+    sent_total_ += static_cast<uint64_t>(n);
   }
   compact(unsent_, sent_);
   return {};
@@ -66,18 +94,56 @@ Channel::Receive Channel::receive() {
   compact(received_, taken_);
   const size_t before = received_.size();
   received_.resize(before + kReceiveBytes);
+  iovec bytes{.iov_base = received_.data() + before, .iov_len = kReceiveBytes};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(kMaxDescriptors * sizeof(int))> control{};
+  msghdr message{};
   ssize_t n = 0;
   do {
-    n = ::recv(socket_.get(), received_.data() + before, kReceiveBytes, 0);
+    message = {};
+    message.msg_iov = &bytes;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    n = ::recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC);
   } while (n < 0 && errno == EINTR);
   const int error = errno;
+  if (n >= 0) keep_descriptors(message);
   received_.resize(before + static_cast<size_t>(n > 0 ? n : 0));
   if (n > 0) return Receive::kData;
   if (n < 0 && (error == EAGAIN || error == EWOULDBLOCK)) return Receive::kNothing;
   return Receive::kClosed;
 }
 
+/// Owns all that came, so that none leaks, whatever the peer means by them.
+void Channel::keep_descriptors(msghdr& message) {
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+       header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; ++i) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
+      descriptors_.emplace_back(fd);
+    }
+  }
+  // Cut off: the peer sent more than the protocol has, or this process may open no more.
+  if ((message.msg_flags & MSG_CTRUNC) != 0) lost_descriptors_ = true;
+  if (descriptors_.size() > kMaxDescriptors) {
+    descriptors_.clear();
+    lost_descriptors_ = true;
+  }
+}
+
+UniqueFd Channel::take_descriptor() {
+  if (descriptors_.empty()) return {};
+  UniqueFd first = std::move(descriptors_.front());
+  descriptors_.pop_front();
+  return first;
+}
+
 Result<std::optional<std::string_view>> Channel::next_frame() {
+  if (lost_descriptors_)
+    return fail(ErrorCode::kMalformed, "file descriptors on the socket were lost");
   const std::string_view rest = std::string_view(received_).substr(taken_);
   uint32_t length = 0;
   if (rest.size() < sizeof length) return std::nullopt;

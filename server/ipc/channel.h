@@ -1,8 +1,13 @@
 #pragma once
 // One end of the socket pair between the gateway and a worker: whole messages over a byte stream
-// that never blocks.
+// that never blocks. A message may carry a file descriptor (SCM_RIGHTS, unix(7)).
+
+#include <sys/socket.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,11 +29,16 @@ class Channel {
 
   [[nodiscard]] int fd() const { return socket_.get(); }
 
-  /// Queues a message and sends what the socket takes now. kTooLarge: not queued. kIo: the peer
-  /// has gone.
+  /// A descriptor on its way: kept open until the socket has taken it.
+  using Attachment = std::shared_ptr<const UniqueFd>;
+
+  /// Queues a message, with a descriptor or without, and sends what the socket takes now.
+  /// kTooLarge: not queued. kIo: the peer has gone.
   template <typename Message>
-  Status send(const Message& message) {
+  Status send(const Message& message, Attachment attachment = {}) {
+    const size_t begin = unsent_.size();
     HEARTH_RETURN_IF_ERROR(append_frame(unsent_, message));
+    if (attachment) attachments_.emplace_back(sent_total_ + begin - sent_, std::move(attachment));
     return flush();
   }
   /// Sends more of what is queued, if the socket takes it.
@@ -48,13 +58,25 @@ class Channel {
   /// The next whole frame; nothing until more is received. Valid until the next receive().
   /// kMalformed if the length is over the limit: the stream is then beyond repair.
   Result<std::optional<std::string_view>> next_frame();
+  /// The descriptor of the frame just taken, close-on-exec; invalid if it came without one. Each
+  /// frame that should have one is asked for it once, in order.
+  UniqueFd take_descriptor();
 
  private:
+  /// Sends bytes of unsent_ up to the next attachment, or an attachment with what follows it.
+  [[nodiscard]] ssize_t send_some() const;
+  void keep_descriptors(msghdr& message);
+
   UniqueFd socket_;
   std::string unsent_;
-  size_t sent_ = 0;  // of unsent_
+  size_t sent_ = 0;          // of unsent_
+  uint64_t sent_total_ = 0;  // bytes, since the channel began
+  /// Where in the stream each goes: with the first byte of its frame.
+  std::deque<std::pair<uint64_t, Attachment>> attachments_;
   std::string received_;
   size_t taken_ = 0;  // of received_
+  std::deque<UniqueFd> descriptors_;
+  bool lost_descriptors_ = false;  // more came than there is a use for
 };
 
 }  // namespace hearth::ipc

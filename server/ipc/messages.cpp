@@ -100,6 +100,15 @@ static void fields(A& archive, T& t) {
   archive(t.cached_prompt_tokens);
 }
 
+template <typename A, MaybeConst<WeightsLayout> T>
+static void fields(A& archive, T& l) {
+  archive(l.device);
+  archive(l.first_layer);
+  archive(l.bytes);
+  archive(l.model);
+  archive(l.checksum);
+}
+
 template <typename A, MaybeConst<EngineStats> T>
 static void fields(A& archive, T& s) {
   archive(s.steps);
@@ -168,6 +177,29 @@ static void fields(A& archive, T& m) {
 }
 template <typename A, MaybeConst<Alive> T>
 static void fields(A& /*archive*/, T& /*m*/) {}
+template <typename A, typename T>
+requires MaybeConst<T, UploadWeights> || MaybeConst<T, WantWeights> || MaybeConst<T, HaveWeights>
+static void fields(A& archive, T& m) { archive(m.layout); }
+template <typename A, MaybeConst<MapWeights> T>
+static void fields(A& archive, T& m) {
+  archive(m.layout);
+  archive(m.version);
+}
+template <typename A, MaybeConst<RefuseWeights> T>
+static void fields(A& archive, T& m) {
+  archive(m.message);
+}
+template <typename A, MaybeConst<RejectWeights> T>
+static void fields(A& archive, T& m) {
+  archive(m.device);
+  archive(m.version);
+  archive(m.why);
+}
+template <typename A, MaybeConst<Loading> T>
+static void fields(A& archive, T& m) {
+  archive(m.done_bytes);
+  archive(m.total_bytes);
+}
 
 namespace {
 

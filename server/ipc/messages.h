@@ -1,7 +1,8 @@
 #pragma once
 // The protocol between the gateway and one worker, whole. A frame is u32 length | u8 type | fields
 // (codec.h); the length counts what follows it. Down: what the gateway says. Up: what the worker
-// says: first Ready or LoadFailed, then Events after every step, and Stats.
+// says: while it loads WantWeights, Loading, HaveWeights, then Ready or LoadFailed, then Events
+// after every step, and Stats.
 //
 // A request lives from Submit until its last FinishEvent, its FailEvent, or Cancel. What replay on
 // another worker needs is in GenerateRequest (prompt, sampling, delivered) and nowhere else.
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "engine/backend/weights_exchange.h"
 #include "engine/request.h"
 
 namespace hearth::ipc {
@@ -48,7 +50,25 @@ struct Shutdown {
   friend bool operator==(const Shutdown&, const Shutdown&) = default;
 };
 
-using Down = std::variant<Submit, Cancel, StopChoice, Shutdown, SetLogLevel>;
+/// Answers WantWeights: nobody has them; upload them and say HaveWeights.
+struct UploadWeights {
+  WeightsLayout layout;
+  friend bool operator==(const UploadWeights&, const UploadWeights&) = default;
+};
+/// Answers WantWeights: here they are. Carries the descriptor of the memory.
+struct MapWeights {
+  WeightsLayout layout;
+  uint64_t version = 0;  // of what is held, counted by the gateway
+  friend bool operator==(const MapWeights&, const MapWeights&) = default;
+};
+/// Answers WantWeights: the memory of that device holds others.
+struct RefuseWeights {
+  std::string message;  // one line
+  friend bool operator==(const RefuseWeights&, const RefuseWeights&) = default;
+};
+
+using Down = std::variant<Submit, Cancel, StopChoice, Shutdown, SetLogLevel, UploadWeights,
+                          MapWeights, RefuseWeights>;
 
 // Up.
 
@@ -89,7 +109,33 @@ struct Alive {
   friend bool operator==(const Alive&, const Alive&) = default;
 };
 
-using Up = std::variant<Ready, LoadFailed, Events, Stats, Alive>;
+/// While it loads: asks for the weights of a device. Answered with one of three messages, which may
+/// take as long as another worker's upload.
+struct WantWeights {
+  WeightsLayout layout;
+  friend bool operator==(const WantWeights&, const WantWeights&) = default;
+};
+/// After UploadWeights: done. Carries the descriptor of the memory.
+struct HaveWeights {
+  WeightsLayout layout;
+  friend bool operator==(const HaveWeights&, const HaveWeights&) = default;
+};
+/// After MapWeights: that memory cannot be mapped. WantWeights may follow.
+struct RejectWeights {
+  std::string device;
+  uint64_t version = 0;
+  std::string why;  // one line
+  friend bool operator==(const RejectWeights&, const RejectWeights&) = default;
+};
+/// How far an upload is; sent when it has got further.
+struct Loading {
+  uint64_t done_bytes = 0;
+  uint64_t total_bytes = 0;
+  friend bool operator==(const Loading&, const Loading&) = default;
+};
+
+using Up = std::variant<Ready, LoadFailed, Events, Stats, Alive, WantWeights, HaveWeights,
+                        RejectWeights, Loading>;
 
 /// Appends the frame of `message` to `out`. kTooLarge if it were longer than kMaxFrameBytes; `out`
 /// is then as before.

@@ -33,6 +33,8 @@ WorkerLoop::WorkerLoop(ipc::Channel& channel, WorkerEngine& engine, const Clock&
 }
 
 LoopEnd WorkerLoop::run() {
+  // What came while the model was loaded may be waiting in the channel.
+  if (const auto end = take_frames()) return *end;
   while (true) {
     if (const auto end = exchange()) return *end;
     const uint32_t rows = may_step() ? step() : 0;
@@ -59,13 +61,19 @@ std::optional<LoopEnd> WorkerLoop::exchange() {
 
 std::optional<LoopEnd> WorkerLoop::receive() {
   const auto received = channel_.receive();
+  if (const auto end = take_frames()) return end;
+  if (received == ipc::Channel::Receive::kClosed) return LoopEnd::kGatewayGone;
+  return std::nullopt;
+}
+
+std::optional<LoopEnd> WorkerLoop::take_frames() {
   while (true) {
     const auto frame = channel_.next_frame();
     if (!frame.has_value()) {
       spdlog::error("broken stream from the gateway: {}", frame.error().message);
       return LoopEnd::kBrokenProtocol;
     }
-    if (!frame->has_value()) break;
+    if (!frame->has_value()) return std::nullopt;
     auto message = ipc::decode_down(**frame);
     if (!message.has_value()) {
       spdlog::error("broken message from the gateway: {}", message.error().message);
@@ -73,8 +81,11 @@ std::optional<LoopEnd> WorkerLoop::receive() {
     }
     if (const auto end = handle(std::move(*message))) return end;
   }
-  if (received == ipc::Channel::Receive::kClosed) return LoopEnd::kGatewayGone;
-  return std::nullopt;
+}
+
+Status WorkerLoop::take_log_level(const ipc::SetLogLevel& set) {
+  if (set_log_level(set.level).has_value()) return {};
+  return fail(ErrorCode::kMalformed, "there is no log level '" + set.level + "'");
 }
 
 std::optional<LoopEnd> WorkerLoop::handle(ipc::Down message) {
@@ -96,9 +107,13 @@ std::optional<LoopEnd> WorkerLoop::handle(ipc::Down message) {
           },
           [](const ipc::Shutdown&) -> std::optional<LoopEnd> { return LoopEnd::kShutdown; },
           [](const ipc::SetLogLevel& set) -> std::optional<LoopEnd> {
-            if (const auto status = set_log_level(set.level); status.has_value())
-              return std::nullopt;
-            spdlog::error("broken message from the gateway: log level '{}'", set.level);
+            const auto status = take_log_level(set);
+            if (status.has_value()) return std::nullopt;
+            spdlog::error("broken message from the gateway: {}", status.error().message);
+            return LoopEnd::kBrokenProtocol;
+          },
+          [](const auto& /*about weights*/) -> std::optional<LoopEnd> {
+            spdlog::error("broken message from the gateway: weights, after they were loaded");
             return LoopEnd::kBrokenProtocol;
           },
       },

@@ -38,10 +38,14 @@ class WorkerLoop {
   /// Runs until the gateway ends it. Exceptions of the engine pass through.
   LoopEnd run();
 
+  /// Sets the log level. kMalformed if there is no such level.
+  static Status take_log_level(const ipc::SetLogLevel& set);
+
  private:
   /// Waits for the socket as long as there is nothing else to do, and handles what came.
   std::optional<LoopEnd> exchange();
   std::optional<LoopEnd> receive();
+  std::optional<LoopEnd> take_frames();
   std::optional<LoopEnd> handle(ipc::Down message);
   [[nodiscard]] bool may_step() const;
   /// One step. Returns its rows.

@@ -63,7 +63,8 @@ class CopyLane final : public UploadLane {
 
 class EmulatedDevice final : public Device {
  public:
-  explicit EmulatedDevice(EmulatedDeviceOptions options) : upload_pause_(options.upload_pause) {
+  explicit EmulatedDevice(EmulatedDeviceOptions options)
+      : upload_pause_(options.upload_pause), before_map_(std::move(options.before_map)) {
     info_ = {.name = "emulated",
              .index = 0,
              .capability = 80,
@@ -124,6 +125,7 @@ class EmulatedDevice final : public Device {
   /// What others have allocated takes nothing of this process's share.
   Result<DeviceMemory> map_shared(const UniqueFd& handle, size_t bytes) override {
     if (!info_.why_not_shared.empty()) return fail(ErrorCode::kUnsupported, info_.why_not_shared);
+    if (before_map_) HEARTH_RETURN_IF_ERROR(before_map_());
     struct stat status {};
     if (::fstat(handle.get(), &status) != 0 || std::cmp_less(status.st_size, bytes) ||
         ::fcntl(handle.get(), F_GET_SEALS) < 0) {
@@ -223,6 +225,7 @@ class EmulatedDevice final : public Device {
   };
 
   const std::chrono::milliseconds upload_pause_;
+  const std::function<Status()> before_map_;
   DeviceInfo info_;
   std::set<void*> shared_;  // mappings of memfds; what they took is never given back
   simt::OpContext op_;

@@ -2,6 +2,7 @@
 // A Device whose memory is the host's and whose kernels run in the emulator. For tests.
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -16,6 +17,7 @@ struct EmulatedDeviceOptions {
   std::string uuid = "GPU-emulated";
   std::string why_not_shared = {};
   std::chrono::milliseconds upload_pause{0};  // after each chunk of an upload
+  std::function<Status()> before_map = {};    // an error is that of map_shared()
 };
 /// Memory is filled with garbage when it is allocated.
 std::unique_ptr<Device> make_emulated_device(EmulatedDeviceOptions options);

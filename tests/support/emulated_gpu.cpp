@@ -1,0 +1,44 @@
+// kernels/cuda/cuda_device.h with one GPU that the emulator plays: linked into a program before the
+// library that has the real one, it takes its place. Environment variables say what it is like:
+//   EMULATED_GPU_SHARING=0           processes cannot share its memory
+//   EMULATED_GPU_UPLOAD_PAUSE_MS=N   after each piece of an upload
+//   EMULATED_GPU_BAD_MAPS=FILE       while FILE is there, shared memory cannot be mapped; the first
+//                                    process that fails removes it
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+#include "kernels/cuda/cuda_device.h"
+#include "kernels/cuda/emulator/emulated_device.h"
+
+namespace hearth::kernels {
+namespace {
+
+std::string variable(const char* name) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+EmulatedDeviceOptions options() {
+  EmulatedDeviceOptions out;
+  if (variable("EMULATED_GPU_SHARING") == "0") out.why_not_shared = "EMULATED_GPU_SHARING is 0";
+  if (const std::string pause = variable("EMULATED_GPU_UPLOAD_PAUSE_MS"); !pause.empty())
+    out.upload_pause = std::chrono::milliseconds(std::stoi(pause));
+  if (const std::string file = variable("EMULATED_GPU_BAD_MAPS"); !file.empty()) {
+    out.before_map = [file]() -> Status {
+      if (!std::filesystem::remove(file)) return {};
+      return fail(ErrorCode::kMalformed, "EMULATED_GPU_BAD_MAPS: the shared weights are broken");
+    };
+  }
+  return out;
+}
+
+}  // namespace
+
+int cuda_device_count() { return 1; }
+std::string why_no_cuda_device() { return "there is one"; }
+Result<std::unique_ptr<Device>> open_cuda_device(int) { return make_emulated_device(options()); }
+Result<DeviceInfo> cuda_device_info(int) { return make_emulated_device(options())->info(); }
+
+}  // namespace hearth::kernels
