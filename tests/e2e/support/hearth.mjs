@@ -1,6 +1,7 @@
 // Starts daemons for the end-to-end tests and looks into their processes.
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { after } from "node:test";
@@ -9,6 +10,8 @@ import { fileURLToPath } from "node:url";
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
 const buildFolder = process.env.E2E_BUILD_DIR ?? join(root, "build/release");
 export const binary = join(buildFolder, "hearth");
+/** The same program with an emulated GPU (tests/support/emulated_gpu.cpp), where it was built. */
+export const binaryWithGpu = join(buildFolder, "tests/hearth_emulated_gpu");
 export const builtinModel = join(buildFolder, "hearth-tiny.gguf");
 export const vectors = join(root, "../shared/vectors");
 
@@ -38,6 +41,15 @@ export const smallModel = (folder) =>
 
 export const sleep = (ms) => new Promise((wake) => setTimeout(wake, ms));
 
+/** A port that nobody listens at. */
+export const freePort = () =>
+  new Promise((done) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => done(port));
+    });
+  });
+
 /** Polls until `condition` gives something truthy. */
 export async function until(condition, what, timeoutMs = 20_000) {
   const end = Date.now() + timeoutMs;
@@ -57,10 +69,10 @@ else process.on("exit", endAll);
 
 /** A running `hearth serve`. Its log is in `log`, its address in `url`. */
 export class Daemon {
-  static async start(args = [], { env = {}, waitReady = true } = {}) {
+  static async start(args = [], { env = {}, waitReady = true, program = binary, port = 0 } = {}) {
     const daemon = new Daemon();
     daemon.log = "";
-    daemon.process = spawn(binary, ["serve", "--port", "0", ...args], {
+    daemon.process = spawn(program, ["serve", "--port", String(port), ...args], {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, ...env },
     });
@@ -71,7 +83,9 @@ export class Daemon {
       stream.on("data", (text) => (daemon.log += text));
     running.add(daemon.process);
     daemon.exited.then(() => running.delete(daemon.process));
-    daemon.url = await until(() => {
+    // The address is printed once the model is served; who must look earlier names a port.
+    if (port > 0) daemon.url = `http://127.0.0.1:${port}`;
+    else daemon.url = await until(() => {
       if (ended) throw new Error(`hearth serve ended:\n${daemon.log}`);
       return daemon.log.match(/http:\/\/127\.0\.0\.1:[1-9]\d*/)?.[0];
     }, "the daemon's address");

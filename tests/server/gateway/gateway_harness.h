@@ -61,8 +61,8 @@ class Harness {
     gateway.worker_ended(worker, end);
   }
 
-  void send(int32_t worker, const ipc::Up& message) {
-    REQUIRE(workers[static_cast<size_t>(worker)]->send(message).has_value());
+  void send(int32_t worker, const ipc::Up& message, ipc::Channel::Attachment attachment = {}) {
+    REQUIRE(workers[static_cast<size_t>(worker)]->send(message, attachment).has_value());
   }
   void send_events(int32_t worker, std::vector<EngineEvent> events) {
     send(worker, ipc::Events{std::move(events), {}, 1});
@@ -77,6 +77,19 @@ class Harness {
       if (channel.receive() != ipc::Channel::Receive::kData)
         std::this_thread::sleep_for(milliseconds(1));
     }
+  }
+  /// The descriptor of the message that next() gave.
+  UniqueFd descriptor(int32_t worker) {
+    return workers[static_cast<size_t>(worker)]->take_descriptor();
+  }
+  /// Whether anything has come that next() has not given, or comes soon.
+  bool hears_nothing(int32_t worker) {
+    ipc::Channel& channel = *workers[static_cast<size_t>(worker)];
+    std::this_thread::sleep_for(milliseconds(50));
+    (void)channel.receive();
+    const auto frame = channel.next_frame();
+    REQUIRE(frame.has_value());
+    return !frame->has_value();
   }
   GenerateRequest next_submit(int32_t worker) {
     return std::get<ipc::Submit>(next(worker)).request;

@@ -46,6 +46,8 @@ std::string frame_of(const Up& message) {
   return out;
 }
 
+const WeightsLayout kLayout{"GPU-1", 3, 1ULL << 37, 0xfedcba9876543210ULL, 5};
+
 Events full_events() {
   Events events;
   events.events = {TokenEvent{7, 1, 5, 42, -0.25F, {{42, -0.25F}, {43, -2.0F}}},
@@ -60,8 +62,10 @@ Events full_events() {
 }  // namespace
 
 TEST_CASE("every message down comes back as it was") {
-  for (const Down& message : {Down(Submit{full_request()}), Down(Cancel{99}),
-                              Down(StopChoice{99, 3}), Down(Shutdown{})}) {
+  for (const Down& message :
+       {Down(Submit{full_request()}), Down(Cancel{99}), Down(StopChoice{99, 3}), Down(Shutdown{}),
+        Down(UploadWeights{kLayout}), Down(MapWeights{kLayout, 7}),
+        Down(RefuseWeights{"the model file has changed"})}) {
     const std::string frame = frame_of(message);
     uint32_t length = 0;
     __builtin_memcpy(&length, frame.data(), sizeof length);
@@ -76,7 +80,9 @@ TEST_CASE("every message up comes back as it was") {
   const Stats stats{EngineStats{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, {13, 14}}, 1ULL << 40, 12};
   const Ready ready{1234, 4096, 32000, 16, 1LL << 33, "q8_0", "memory plan: …"};
   const LoadFailed failed{ErrorCode::kMalformed, "x.gguf: general.name is 7, expected a string"};
-  for (const Up& message : {Up(ready), Up(failed), Up(full_events()), Up(stats), Up(Alive{})}) {
+  for (const Up& message : {Up(ready), Up(failed), Up(full_events()), Up(stats), Up(Alive{}),
+                            Up(WantWeights{kLayout}), Up(HaveWeights{kLayout}),
+                            Up(RejectWeights{"GPU-1", 7, "why"}), Up(Loading{1, 1ULL << 40})}) {
     const std::string frame = frame_of(message);
     const auto back = decode_up(std::string_view(frame).substr(4));
     REQUIRE(back.has_value());
