@@ -1,24 +1,16 @@
-// Attention on the device for every type of KV cache and size of head: a warp for each row and
-// head.
+// Attention on the device for every type of KV cache and size of head, where the tensor cores do
+// not take them: a warp for each row and head.
 #include "kernels/cuda/simt.h"
 //
 #include "base/check.h"
 #include "kernels/attention/attention.h"
+#include "kernels/attention/cuda_attention.h"
 #include "kernels/attention/online_softmax.h"
 #include "kernels/cuda/ops.h"
-#include "kernels/kv_store/kv_layout.h"
 #include "kernels/quant/blocks.h"
 
 namespace hearth::kernels::HEARTH_SIMT {
 namespace {
-
-struct AttendArgs {
-  AttentionArgs attention;
-  KvStrides strides;
-  simt::StepTables step;
-  int32_t spans;   // of the longest sequence
-  float* partial;  // [rows, heads, spans, head_dim + 2] where warps share a row's spans; or null
-};
 
 /// kDims: values of a head that a lane holds, those lane, lane + 32, …
 template <int kDims>
@@ -53,8 +45,9 @@ struct AttendKernel {
   static HEARTH_KERNEL void run(const Args& args) {
     const AttentionArgs& a = args.attention;
     const int64_t item = static_cast<int64_t>(simt::cta_index().x) * kWarps + simt::warp_index();
-    if (item >= int64_t{args.step.rows} * a.num_heads) return;  // the whole warp
-    const Place place = locate(args, item / a.num_heads, static_cast<int>(item % a.num_heads));
+    if (item >= int64_t{args.rows} * a.num_heads) return;  // the whole warp
+    const Place place =
+        locate(args, args.first_row + item / a.num_heads, static_cast<int>(item % a.num_heads));
     const int first = place.begin / kSpanTokens;
     const int last = place.position / kSpanTokens;
     if (args.partial != nullptr) {
@@ -62,7 +55,7 @@ struct AttendKernel {
       if (span < first || span > last) return;
       State state = empty();
       attend(args, place, span, state);
-      float* out = args.partial + (item * args.spans + span) * (a.kv.head_dim + 2);
+      float* out = partial_of(args, place.row, place.head, span);
       for (int i = 0; i < kDims; ++i)
         if (dim(i) < a.kv.head_dim) out[2 + dim(i)] = state.values[i];
       if (simt::lane_index() == 0) {
@@ -89,11 +82,7 @@ struct AttendKernel {
     place.row = row;
     place.head = head;
     place.position = at.position;
-    place.begin = a.window > 0 && at.position >= a.window ? at.position - a.window + 1 : 0;
-    if (a.chunk > 0) {
-      const int of_chunk = at.position / a.chunk * a.chunk;
-      place.begin = of_chunk > place.begin ? of_chunk : place.begin;
-    }
+    place.begin = first_seen(a, at.position);
     place.pages = args.step.pages + at.first_page;
     const int kv_head = head / (a.num_heads / a.kv.num_kv_heads);
     place.kv_head = static_cast<const uint8_t*>(a.kv.base) +
@@ -145,8 +134,7 @@ struct AttendKernel {
       HEARTH_UNROLL
       for (int i = 0; i < kDims; ++i) dots[t] = fmaf(place.q[i], value_at(a.kv, k, i), dots[t]);
     }
-    float score = sum_by_token(dots) * a.scale;  // of token first + lane
-    if (a.softcap > 0.0F) score = a.softcap * tanhf(score / a.softcap);
+    float score = capped_score(a, sum_by_token(dots) * a.scale);  // of token first + lane
     const int own = first + simt::lane_index();
     if (own < begin || own >= end) score = minus_infinity();
     const float largest = fmaxf(state.softmax.largest, simt::warp_max(score));
@@ -208,24 +196,41 @@ struct MergeKernel {
   using Args = AttendArgs;
   using Attend = AttendKernel<kDims>;
   static constexpr int kThreads = Attend::kThreads;
+  // Spans whose values are on their way at a time: as many as registers hold for usual heads.
+  static constexpr int kAhead = kDims <= 8 ? 4 : 1;
 
   static HEARTH_KERNEL void run(const Args& args) {
     const AttentionArgs& a = args.attention;
     const int64_t item =
         static_cast<int64_t>(simt::cta_index().x) * Attend::kWarps + simt::warp_index();
-    if (item >= int64_t{args.step.rows} * a.num_heads) return;
-    const auto place =
-        Attend::locate(args, item / a.num_heads, static_cast<int>(item % a.num_heads));
+    if (item >= int64_t{args.rows} * a.num_heads) return;
+    const auto place = Attend::locate(args, args.first_row + item / a.num_heads,
+                                      static_cast<int>(item % a.num_heads));
     auto total = Attend::empty();
-    for (int span = place.begin / kSpanTokens; span <= place.position / kSpanTokens; ++span) {
-      const float* from = args.partial + (item * args.spans + span) * (a.kv.head_dim + 2);
-      auto part = Attend::empty();
-      part.softmax = {from[0], from[1]};
-      for (int i = 0; i < kDims; ++i)
-        if (Attend::dim(i) < a.kv.head_dim) part.values[i] = from[2 + Attend::dim(i)];
-      Attend::join(total, part);
+    const int last = place.position / kSpanTokens;
+    for (int first = place.begin / kSpanTokens; first <= last; first += kAhead) {
+      typename Attend::State parts[kAhead];
+      HEARTH_UNROLL
+      for (int ahead = 0; ahead < kAhead; ++ahead)
+        parts[ahead] = load(args, place, first + ahead, last);
+      HEARTH_UNROLL
+      for (int ahead = 0; ahead < kAhead; ++ahead)
+        if (first + ahead <= last) Attend::join(total, parts[ahead]);
     }
     Attend::finish(args, place, total);
+  }
+
+  static HEARTH_KERNEL typename Attend::State load(const Args& args,
+                                                   const typename Attend::Place& place, int span,
+                                                   int last) {
+    auto part = Attend::empty();
+    if (span > last) return part;
+    const float* from = partial_of(args, place.row, place.head, span);
+    part.softmax = {from[0], from[1]};
+    HEARTH_UNROLL
+    for (int i = 0; i < kDims; ++i)
+      if (Attend::dim(i) < args.attention.kv.head_dim) part.values[i] = from[2 + Attend::dim(i)];
+    return part;
   }
 };
 
@@ -233,26 +238,39 @@ struct MergeKernel {
 /// costs.
 constexpr int64_t kFewWarps = 16;
 
-template <int kDims>
-void launch_attend(const ExecContext& context, AttendArgs args) {
-  using Attend = AttendKernel<kDims>;
+/// Runs `launch` with the number of values of a head that a lane holds.
+template <typename Launch>
+void for_head_dim(int head_dim, const Launch& launch) {
+  if (head_dim <= 128) return launch.template operator()<4>();
+  if (head_dim <= 256) return launch.template operator()<8>();
+  launch.template operator()<kMaxHeadDim / simt::kWarp>();
+}
+
+int ctas_for(const AttendArgs& args) {
+  constexpr int kWarps = AttendKernel<1>::kWarps;
+  const int64_t items = int64_t{args.rows} * args.attention.num_heads;
+  return static_cast<int>((items + kWarps - 1) / kWarps);
+}
+
+void plain_attention(const ExecContext& context, AttendArgs args) {
   const simt::OpContext& op = simt::op_context(context);
-  const int64_t items = int64_t{args.step.rows} * args.attention.num_heads;
-  const auto ctas = static_cast<int>((items + Attend::kWarps - 1) / Attend::kWarps);
-  const size_t partial_bytes = static_cast<size_t>(items) * static_cast<size_t>(args.spans) *
-                               static_cast<size_t>(args.attention.kv.head_dim + 2) * sizeof(float);
-  const bool shared =
-      args.spans > 1 && items < kFewWarps * op.multiprocessors && partial_bytes <= op.scratch_bytes;
-  if (!shared) {
-    simt::launch<Attend>(context, {.x = ctas}, 0, args);
-    return;
-  }
-  args.partial = static_cast<float*>(op.scratch);
-  simt::launch<Attend>(context, {.x = ctas, .y = args.spans}, 0, args);
-  simt::launch<MergeKernel<kDims>>(context, {.x = ctas}, 0, args);
+  const int ctas = ctas_for(args);
+  const int64_t enough = kFewWarps * op.multiprocessors / AttendKernel<1>::kWarps;
+  args.partial = partial_for(op, args, ctas, enough);
+  for_head_dim(args.attention.kv.head_dim, [&]<int kDims>() {
+    simt::launch<AttendKernel<kDims>>(
+        context, {.x = ctas, .y = args.partial == nullptr ? 1 : args.spans}, 0, args);
+  });
+  if (args.partial != nullptr) merge_spans(context, args);
 }
 
 }  // namespace
+
+void merge_spans(const ExecContext& context, const AttendArgs& args) {
+  for_head_dim(args.attention.kv.head_dim, [&]<int kDims>() {
+    simt::launch<MergeKernel<kDims>>(context, {.x = ctas_for(args)}, 0, args);
+  });
+}
 
 void attention(const ExecContext& context, const AttentionArgs& args) {
   const simt::StepTables& step = simt::op_context(context).step;
@@ -261,15 +279,14 @@ void attention(const ExecContext& context, const AttentionArgs& args) {
   HEARTH_CHECK(args.num_heads % args.kv.num_kv_heads == 0, "query heads are groups of a KV head");
   HEARTH_CHECK(args.kv.head_dim <= kMaxHeadDim, "the head is wider than any model's");
   if (step.rows == 0) return;
-  const AttendArgs attend{args, kv_strides(args.kv), step,
-                          (step.longest + kSpanTokens - 1) / kSpanTokens, nullptr};
-  if (args.kv.head_dim <= 128) {
-    launch_attend<4>(context, attend);
-  } else if (args.kv.head_dim <= 256) {
-    launch_attend<8>(context, attend);
-  } else {
-    launch_attend<kMaxHeadDim / simt::kWarp>(context, attend);
-  }
+  const AttendArgs attend{.attention = args,
+                          .strides = kv_strides(args.kv),
+                          .step = step,
+                          .first_row = 0,
+                          .rows = step.rows,
+                          .spans = (step.longest + kSpanTokens - 1) / kSpanTokens,
+                          .partial = nullptr};
+  if (!tensor_attention(context, attend)) plain_attention(context, attend);
 }
 
 }  // namespace hearth::kernels::HEARTH_SIMT

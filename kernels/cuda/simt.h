@@ -123,14 +123,68 @@ HEARTH_KERNEL float half_to_float(uint16_t half) {
   asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(half));
   return value;
 }
+/// Two values rounded to nearest even, as f32_to_f16 and f32_to_bf16; the first in the low half.
+HEARTH_KERNEL uint32_t pack_f16(float first, float second) {
+  uint32_t word;
+#if __CUDA_ARCH__ >= 800
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(second), "f"(first));
+#else
+  uint16_t half[2];
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(half[0]) : "f"(first));
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(half[1]) : "f"(second));
+  word = half[0] | static_cast<uint32_t>(half[1]) << 16;
+#endif
+  return word;
+}
+HEARTH_KERNEL uint32_t pack_bf16(float first, float second) {
+#if __CUDA_ARCH__ >= 800
+  uint32_t word;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(second), "f"(first));
+  return word;
+#else
+  return f32_to_bf16(first) | static_cast<uint32_t>(f32_to_bf16(second)) << 16;
+#endif
+}
 /// Bytes of {b, a} by selector: half-byte i of it, 0 to 7, names what becomes byte i.
 HEARTH_KERNEL uint32_t byte_permute(uint32_t a, uint32_t b, uint32_t selector) {
   return __byte_perm(a, b, selector);
+}
+/// The differences of two pairs of f16.
+HEARTH_KERNEL uint32_t subtract_f16(uint32_t a, uint32_t b) {
+  asm("sub.f16x2 %0, %0, %1;" : "+r"(a) : "r"(b));
+  return a;
+}
+/// Two f16 brought to finite values: infinities to the largest, NaN to anything finite.
+HEARTH_KERNEL uint32_t finite_halves(uint32_t halves) {
+#if __CUDA_ARCH__ >= 800
+  asm("min.f16x2 %0, %0, %1;" : "+r"(halves) : "r"(0x7BFF7BFFU));  // of a number and a NaN the
+  asm("max.f16x2 %0, %0, %1;" : "+r"(halves) : "r"(0xFBFFFBFFU));  // number wins
+#else
+  if ((halves & 0x7C00U) == 0x7C00U) halves = (halves & 0xFFFF8000U) | 0x7BFFU;
+  if ((halves & 0x7C000000U) == 0x7C000000U) halves = (halves & 0x8000FFFFU) | 0x7BFF0000U;
+#endif
+  return halves;
 }
 
 #else
 
 inline float half_to_float(uint16_t half) { return f16_to_f32(half); }
+inline uint32_t pack_f16(float first, float second) {
+  return f32_to_f16(first) | static_cast<uint32_t>(f32_to_f16(second)) << 16;
+}
+inline uint32_t pack_bf16(float first, float second) {
+  return f32_to_bf16(first) | static_cast<uint32_t>(f32_to_bf16(second)) << 16;
+}
+inline uint32_t subtract_f16(uint32_t a, uint32_t b) {
+  return pack_f16(half_to_float(static_cast<uint16_t>(a)) - half_to_float(static_cast<uint16_t>(b)),
+                  half_to_float(static_cast<uint16_t>(a >> 16)) -
+                      half_to_float(static_cast<uint16_t>(b >> 16)));
+}
+inline uint32_t finite_halves(uint32_t halves) {
+  if ((halves & 0x7C00U) == 0x7C00U) halves = (halves & 0xFFFF8000U) | 0x7BFFU;
+  if ((halves & 0x7C000000U) == 0x7C000000U) halves = (halves & 0x8000FFFFU) | 0x7BFF0000U;
+  return halves;
+}
 inline uint32_t byte_permute(uint32_t a, uint32_t b, uint32_t selector) {
   const uint64_t bytes = static_cast<uint64_t>(b) << 32 | a;
   uint32_t out = 0;
@@ -193,6 +247,40 @@ inline void copy_async_commit() { emulator::copy_async_commit(); }
 template <int kYoungest>
 void copy_async_wait() {
   emulator::copy_async_wait(kYoungest);
+}
+
+#endif
+
+// ---- Four matrices of 8 x 8 16-bit values from shared memory to the registers of a warp. Lane l
+// brings the address, aligned to 16 bytes, of row l % 8 of matrix l / 8; with row = lane / 4 and
+// quad = lane % 4, word m of a lane then is (PTX ISA, "ldmatrix"):
+//   load_matrices: values 2 quad and 2 quad + 1 of row `row` of matrix m
+//   load_matrices_transposed: value `row` of rows 2 quad and 2 quad + 1 of matrix m
+
+#if defined(__CUDACC__)
+
+HEARTH_KERNEL void load_matrices(uint32_t (&words)[4], const void* row) {
+  const auto from = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+               : "r"(from)
+               : "memory");
+}
+HEARTH_KERNEL void load_matrices_transposed(uint32_t (&words)[4], const void* row) {
+  const auto from = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+               : "r"(from)
+               : "memory");
+}
+
+#else
+
+inline void load_matrices(uint32_t (&words)[4], const void* row) {
+  emulator::load_matrices(words, row, false);
+}
+inline void load_matrices_transposed(uint32_t (&words)[4], const void* row) {
+  emulator::load_matrices(words, row, true);
 }
 
 #endif

@@ -2,14 +2,15 @@
 // plain multiplications.
 #include "kernels/cuda/simt.h"
 //
+#include "kernels/cuda/half_pair.h"
 #include "kernels/matmul/cuda_matmul.h"
 #include "kernels/matmul/tensor_float.h"
 
 namespace hearth::kernels::HEARTH_SIMT {
 namespace {
 
-/// x as high + low, both 16-bit floats. For F16, whose range is small, a row is first divided by
-/// the power of two that brings its largest value to [2^14, 2^15); its sums are multiplied by it.
+/// x as high + low, both 16-bit floats. For F16 a row is first divided by half_scale(); its
+/// sums are multiplied by it.
 struct SplitArgs {
   const float* x;    // [rows, cols]
   uint16_t* high;    // [rows, cols]
@@ -47,11 +48,7 @@ struct SplitRowsKernel {
     if (simt::lane_index() == 0) of_warps[simt::warp_index()] = largest;
     simt::sync_cta();
     for (int i = 0; i < kThreads / simt::kWarp; ++i) largest = fmaxf(largest, of_warps[i]);
-    // 2^(e - 14) of a value in [2^e, 2^(e + 1)). Rows of tiny values and infinities stay as they
-    // are: neither gets more precise.
-    const auto exponent = static_cast<int>(float_to_bits(largest) >> 23);
-    const bool plain = exponent < 32 || exponent == 255;
-    return plain ? 1.0F : float_from_bits(static_cast<uint32_t>(exponent - 14) << 23);
+    return half_scale(largest);
   }
 };
 

@@ -202,6 +202,27 @@ void do_shuffle(void* const* lanes) {
   }
 }
 
+struct MatrixLoad {
+  const void* row;
+  bool transposed;
+  uint32_t* words;
+};
+
+void do_load_matrices(void* const* lanes) {
+  const auto value = [lanes](int matrix, int row, int column) {
+    const auto& from = *static_cast<const MatrixLoad*>(lanes[matrix * 8 + row]);
+    return uint32_t{static_cast<const uint16_t*>(from.row)[column]};
+  };
+  for (int lane = 0; lane < kLanes; ++lane) {
+    const auto& to = *static_cast<const MatrixLoad*>(lanes[lane]);
+    const int row = lane / 4;
+    const int pair = lane % 4 * 2;
+    for (int m = 0; m < 4; ++m)
+      to.words[m] = to.transposed ? value(m, pair, row) | value(m, pair + 1, row) << 16
+                                  : value(m, row, pair) | value(m, row, pair + 1) << 16;
+  }
+}
+
 template <typename T>
 struct Product {
   T* c;
@@ -323,6 +344,17 @@ void copy_async_wait(int youngest) {
       std::memcpy(copy.to, copy.from, static_cast<size_t>(copy.bytes));
     groups.erase(groups.begin());
   }
+}
+
+void load_matrices(uint32_t (&words)[4], const void* row, bool transposed) {
+  const auto* at = static_cast<const unsigned char*>(row);
+  HEARTH_CHECK(reinterpret_cast<uintptr_t>(at) % 16 == 0 && at >= machine.shared &&
+                   at + 16 <= machine.shared + machine.shared_bytes,
+               "rows of matrices are aligned to 16 bytes of shared memory");
+  uint32_t loaded[4];
+  MatrixLoad load{row, transposed, loaded};
+  meet_warp(do_load_matrices, &load);
+  std::copy_n(loaded, 4, words);
 }
 
 void mma_s8_k16(int32_t (&c)[4], uint32_t a0, uint32_t a1, uint32_t b) {
