@@ -82,7 +82,7 @@ TEST_CASE(
           .window = 275,
           .sinks = true},
           AttentionShape{
-              .head_dim = 32, .num_kv_heads = 2, .group = 1, .softcap = 2.0F, .chunk = 150}}) {
+              .head_dim = 32, .num_kv_heads = 2, .group = 1, .chunk = 150, .softcap = 2.0F}}) {
       const std::vector<int32_t> lengths{330, 290, 37};
       AttentionWorld world(shape, lengths);
       const Rows whole = world.run_alone(kOnDevice, 1024);
