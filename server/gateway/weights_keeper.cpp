@@ -35,6 +35,8 @@ WeightsKeeper::Answers WeightsKeeper::want(int32_t worker, const WeightsLayout& 
   }
   if (layout != entry.layout)
     return {{worker, ipc::RefuseWeights{why_refused(layout, entry.layout)}, {}}};
+  if (entry.uploader == worker)
+    return {{worker, ipc::RefuseWeights{"this worker was told to upload them"}, {}}};
   if (entry.memory) return {map_answer(worker, entry)};
   entry.waiting.push_back(worker);
   return {};

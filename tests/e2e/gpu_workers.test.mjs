@@ -47,6 +47,7 @@ test("three workers share one copy, and a killed one maps it again", { skip }, a
   await allReady(daemon);
   assert.equal(await uploads(daemon), 1);
   assert.equal(await maps(daemon), 2);
+  assert.match(daemon.log, /on emulated 4 of 4 layers and the output: weights \d+\.\d MiB \+ 3 times \(KV cache/);
   const [bytes] = await daemon.metric("hearth_shared_weights_bytes");
   assert.ok(bytes > 1 << 20, `${bytes} bytes are shared`);
   const expected = await ask(daemon, 1);
@@ -149,6 +150,19 @@ while True: print(s.recv(4096).decode(), flush=True)`, socket], { stdio: ["ignor
   assert.ok(lines.includes("READY=1"));
 });
 
+test("a daemon that is to end during an upload ends at once", { skip }, async (t) => {
+  const daemon = await start({ port: await freePort(), waitReady: false, env: { EMULATED_GPU_UPLOAD_PAUSE_MS: "300" } });
+  t.after(() => daemon.process.kill("SIGKILL"));
+  const workers = await until(async () => {
+    const report = await fetch(`${daemon.url}/health`).then((answer) => answer.json()).catch(() => null);
+    return report?.progress !== undefined && daemon.workers();
+  }, "an upload");
+  assert.equal(workers.length, 3);
+  assert.deepEqual(await daemon.stop(), { code: 0, signal: null });
+  assert.doesNotMatch(daemon.log, /cannot load|error/);
+  for (const pid of workers) assert.equal(existsSync(`/proc/${pid}`), false);
+});
+
 test("memory that a worker cannot map is uploaded again", { skip }, async (t) => {
   const broken = join(folder, "broken");
   const daemon = await start({ env: { EMULATED_GPU_BAD_MAPS: broken } });
@@ -190,6 +204,7 @@ test("a GPU whose memory cannot be shared: each worker has a copy, and the log s
   t.after(() => daemon.stop());
   await allReady(daemon);
   assert.match(daemon.log, /each worker has a copy of its own of the weights on emulated: EMULATED_GPU_SHARING is 0/);
+  assert.match(daemon.log, /weights \d+\.\d MiB \+ 1 times \(KV cache/); // of a third of the GPU
   assert.equal((await uploads(daemon)) + (await maps(daemon)), 0);
   assert.deepEqual(await daemon.metric("hearth_shared_weights_bytes"), [0]);
   for (const pid of daemon.workers()) assert.equal(memoryOf(pid, memory).file.Size, undefined);

@@ -136,6 +136,14 @@ test("a plan for a GPU: layers, sums, what fits", () => {
   assert.equal(all.fits, true);
   assert.equal(cpu.kv_bytes, 0);
   assert.ok(gpu.weights_bytes + gpu.kv_bytes + gpu.activation_bytes <= gpu.budget_bytes);
+  // Four workers: the weights once, all else four times.
+  const [, shared] = plan("-ngl", "all", "--vram-mb", "4000", "--workers", "4").report.plan.devices;
+  assert.equal(shared.workers, 4);
+  assert.equal(shared.weights_bytes, gpu.weights_bytes);
+  const needed = (device) => device.weights_bytes + device.workers * (device.kv_bytes + device.activation_bytes);
+  const barely = String(Math.ceil(needed(shared) / 0.9 / 2 ** 20) + 1);
+  assert.equal(plan("-ngl", "all", "--vram-mb", barely, "--workers", "4").status, 0);
+  assert.equal(plan("-ngl", "all", "--vram-mb", barely, "--workers", "5").status, 1);
   // A budget that holds all but the last byte's worth: one layer less fits, and auto takes that.
   const tight = String(Math.floor((gpu.weights_bytes + gpu.kv_bytes + gpu.activation_bytes) / 0.9 / 2 ** 20));
   const refused = plan("-ngl", "all", "--vram-mb", tight);

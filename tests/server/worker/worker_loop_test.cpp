@@ -146,6 +146,25 @@ ipc::Down submit(RequestId id, int32_t max_tokens) {
 
 }  // namespace
 
+TEST_CASE("what was received while the model was loaded is handled first") {
+  auto fds = ipc::socket_pair();
+  REQUIRE(fds.has_value());
+  ipc::Channel gateway(std::move(fds->first));
+  ipc::Channel channel(std::move(fds->second));
+  REQUIRE(gateway.send(ipc::Down(ipc::Shutdown{})).has_value());
+  REQUIRE(channel.receive() == ipc::Channel::Receive::kData);  // and nothing more comes
+  FakeEngine engine;
+  CHECK(WorkerLoop(channel, engine, SteadyClock()).run() == LoopEnd::kShutdown);
+}
+
+TEST_CASE("words about weights after they were loaded break the protocol") {
+  FakeEngine engine;
+  Harness worker(engine);
+  worker.send(ipc::UploadWeights{});
+  worker.wait();
+  CHECK(worker.end == LoopEnd::kBrokenProtocol);
+}
+
 TEST_CASE("a long step shows signs of life before its events") {
   FakeEngine engine;
   Harness worker(engine, {.alive_interval = std::chrono::milliseconds(0)});
