@@ -274,6 +274,8 @@ struct RopeKvStoreArgs {
   KvStoreArgs store;  // store.k is k.x
 };
 
+struct SampleArgs;  // kernels/sampling/sampling.h
+
 struct KernelTable {
   std::string_view name;  // "ref", "avx2", "avx512", …: logged at start
 
@@ -303,6 +305,10 @@ struct KernelTable {
   void (*rms_norm_quantize)(const ExecContext&, const RmsNormQuantizeArgs&) = nullptr;
   void (*activate_quantize)(const ExecContext&, const ActivateQuantizeArgs&) = nullptr;
   void (*rope_kv_store)(const ExecContext&, const RopeKvStoreArgs&) = nullptr;
+
+  /// Tokens from logits (kernels/sampling/sampling.h). Null on the CPU, whose sampler is
+  /// engine/sampler.
+  void (*sample)(const ExecContext&, const SampleArgs&) = nullptr;
 };
 
 }  // namespace hearth::kernels

@@ -33,6 +33,8 @@ void rms_norm_quantize(const ExecContext& context, const RmsNormQuantizeArgs& ar
 void activate_quantize(const ExecContext& context, const ActivateQuantizeArgs& args);
 void rope_kv_store(const ExecContext& context, const RopeKvStoreArgs& args);
 
+void sample(const ExecContext& context, const SampleArgs& args);
+
 /// All of them.
 const KernelTable& kernel_table();
 

@@ -26,7 +26,8 @@ const KernelTable& kernel_table() {
                                     .combine = combine,
                                     .rms_norm_quantize = rms_norm_quantize,
                                     .activate_quantize = activate_quantize,
-                                    .rope_kv_store = rope_kv_store};
+                                    .rope_kv_store = rope_kv_store,
+                                    .sample = sample};
   return table;
 }
 
