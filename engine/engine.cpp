@@ -46,6 +46,11 @@ Result<std::unique_ptr<Engine>> Engine::load(const EngineOptions& options) {
       std::make_unique<Impl>(std::move(model), gpu ? std::move(gpu->device) : nullptr, plan,
                              std::move(pool), std::move(kv), std::move(forward), scheduling);
   impl->hash_logits = options.hash_logits;
+  if (kernels::Device* device = impl->forward.output_device();
+      device != nullptr && options.gpu_sampling) {
+    HEARTH_ASSIGN_OR_RETURN(impl->device_sampler,
+                            DeviceSampler::create(*device, plan.parallel, plan.vocab_size));
+  }
   impl->kernels = fmt::format("{} kernels, {} threads", table->name, threads);
   if (plan.device)
     impl->kernels +=

@@ -53,6 +53,8 @@ struct EngineOptions {
   /// Opens the GPU; empty: the first one of this machine. Tests bring their own.
   std::function<Result<std::unique_ptr<kernels::Device>>()> open_gpu;
   bool gpu_graphs = true;  // replay decode steps there; else launch each op: the bits are the same
+  bool gpu_sampling =
+      true;  // draw tokens where the logits are made; else on the CPU: the same ones
   bool hash_logits = false;  // fill TokenEvent::logits_hash, for tests of equal bits
 };
 

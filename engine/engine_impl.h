@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -45,6 +46,7 @@ struct Engine::Impl {
 
   // The parts of a step, in order.
   void build_batch(std::span<const ScheduledRows> rows);
+  void plan_draws();
   void note_started(const Choice& choice);
   void note_page_faults(std::span<const ScheduledRows> rows, const PageFaults& faults);
   void sample();
@@ -57,6 +59,7 @@ struct Engine::Impl {
     Choice* choice;
     size_t logit_row;
     Result<SampledToken> token;
+    int32_t on_device = -1;  // the draw's index in the device's sampler; -1: the CPU draws
     uint64_t logits_hash = 0;
   };
   /// Logits row `logit_row` predicts prompt token `index` of `choice`'s request.
@@ -75,7 +78,9 @@ struct Engine::Impl {
   ForwardPass forward;
   Scheduler scheduler;
   PrefillPacer pacer;
-  std::vector<SamplerWorkspace> workspaces;  // one for each thread of the pool
+  std::vector<SamplerWorkspace> workspaces;     // one for each thread of the pool
+  std::optional<DeviceSampler> device_sampler;  // where the device makes the logits
+  LogitUse logit_use;                           // of this step
 
   std::unordered_map<RequestId, std::unique_ptr<LiveRequest>> requests;
   std::unordered_map<SequenceId, Choice*> sequences;

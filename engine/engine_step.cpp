@@ -42,8 +42,9 @@ void Engine::Impl::step() {
   const RowKinds kinds = count_kinds(rows);
   for (const PageCopy& copy : scheduler.page_copies()) kv.copy_page(copy.from, copy.to);
   build_batch(rows);
+  plan_draws();
   const PageFaults faults_before = page_faults_of_this_process();
-  forward.run({.pool = pool.get()}, batch, kv, progress);
+  forward.run({.pool = pool.get()}, batch, kv, progress, logit_use);
   ++stats.steps;
   note_page_faults(rows, page_faults_of_this_process() - faults_before);
   scheduler.complete();
@@ -108,6 +109,23 @@ int32_t Engine::Impl::cached_prompt_tokens(const Choice& choice) const {
                   static_cast<int32_t>(choice.request->spec.prompt.size()));
 }
 
+/// Which draws the device makes, and which logits come to the host.
+void Engine::Impl::plan_draws() {
+  if (!device_sampler) return;  // all of them
+  device_sampler->begin_step();
+  logit_use.to_host.clear();
+  for (Draw& draw : draws) {
+    if (draw.choice->request->spec.max_tokens == 0) continue;
+    draw.on_device = device_sampler->add(draw.sequence, *draw.choice->sampler,
+                                         draw.choice->generated(), draw.logit_row);
+    if (draw.on_device < 0) logit_use.to_host.push_back(draw.logit_row);
+  }
+  for (const PromptRow& row : prompt_rows) logit_use.to_host.push_back(row.logit_row);
+  std::ranges::sort(logit_use.to_host);
+  logit_use.all_to_host = hash_logits;
+  logit_use.sampler = device_sampler->empty() ? nullptr : &*device_sampler;
+}
+
 /// Draws are independent of each other: the threads share them.
 void Engine::Impl::sample() {
   pool->run([this](int thread, int threads) {
@@ -116,6 +134,10 @@ void Engine::Impl::sample() {
       Draw& draw = draws[i];
       if (draw.choice->request->spec.max_tokens == 0) continue;  // only the prompt was asked for
       if (hash_logits) draw.logits_hash = hash_bits(forward.logits(draw.logit_row));
+      if (draw.on_device >= 0) {
+        draw.token = device_sampler->token(draw.on_device, *draw.choice->sampler);
+        continue;
+      }
       draw.token =
           draw.choice->sampler->sample(forward.logits(draw.logit_row), draw.choice->generated(),
                                        workspaces[static_cast<size_t>(thread)]);

@@ -20,7 +20,8 @@ uint64_t ForwardPass::device_scratch_bytes(const ModelConfig& config, const Forw
   // Inputs of 16-bit float matrices, split in two of 2 bytes, and a scale for each row.
   const auto rows = static_cast<uint64_t>(std::max(limits.rows, limits.logit_rows)) *
                     static_cast<uint64_t>(std::max(config.experts.used, 1));
-  return kShared + (largest_matmul_input(config, limits) + rows) * 4;
+  const uint64_t of_ops = kShared + (largest_matmul_input(config, limits) + rows) * 4;
+  return of_ops + DeviceSampler::device_bytes(limits.sequences, config.vocab_size);
 }
 
 Result<ForwardPass> ForwardPass::create(const Model& model, const kernels::KernelTable& table,
@@ -42,9 +43,9 @@ Result<ForwardPass> ForwardPass::create(const Model& model, const kernels::Kerne
 Status ForwardPass::add_device(const ForwardLimits& limits, const Placement& placement) {
   const ModelConfig& config = model_->config();
   device_ = placement.device;
-  HEARTH_ASSIGN_OR_RETURN(DeviceWeights weights,
-                          DeviceWeights::load(*model_, placement.first_device_layer, *device_,
-                                              placement.weights));
+  HEARTH_ASSIGN_OR_RETURN(
+      DeviceWeights weights,
+      DeviceWeights::load(*model_, placement.first_device_layer, *device_, placement.weights));
   device_weights_ = std::make_unique<DeviceWeights>(std::move(weights));
   HEARTH_ASSIGN_OR_RETURN(device_segment_,
                           ForwardSegment::create(*model_, device_->table(), limits,
@@ -69,7 +70,7 @@ Status ForwardPass::add_device(const ForwardLimits& limits, const Placement& pla
 }
 
 void ForwardPass::run(const kernels::ExecContext& context, const Batch& batch, const KvCache& kv,
-                      const std::function<void()>& progress) {
+                      const std::function<void()>& progress, const LogitUse& use) {
   host_.begin(context, batch,
               {.positions = batch.positions.data(), .logit_rows = batch.logit_rows.data()});
   host_.embed();
@@ -77,13 +78,13 @@ void ForwardPass::run(const kernels::ExecContext& context, const Batch& batch, c
   if (device_ == nullptr) {
     host_.compute_logits();
   } else {
-    run_on_device(batch, kv, progress);
+    run_on_device(batch, kv, progress, use);
   }
 }
 
 /// The stream crosses to the device, the logits come back. Nothing is waited for in between.
 void ForwardPass::run_on_device(const Batch& batch, const KvCache& kv,
-                                const std::function<void()>& progress) {
+                                const std::function<void()>& progress, const LogitUse& use) {
   const bool recorded = records_steps_ && is_plain_decode(batch) &&
                         std::cmp_less_equal(batch.tokens.size(), most_decode_rows_);
   const Batch& step = batch_for_device(batch, recorded);
@@ -94,21 +95,43 @@ void ForwardPass::run_on_device(const Batch& batch, const KvCache& kv,
                                                            .recorded = recorded});
   upload_stream(static_cast<int32_t>(batch.tokens.size()),
                 static_cast<int32_t>(step.tokens.size()));
+  DeviceSampler* const sampler = use.sampler;
+  if (sampler != nullptr) sampler->upload(recorded ? static_cast<int32_t>(step.tokens.size()) : 0);
   const auto ops = [&] {
     device_segment_->begin(device_->context(), step, input);
     device_segment_->run_layers(kv, progress);
     device_segment_->compute_logits();
+    if (sampler != nullptr) sampler->launch(device_segment_->logits());
   };
   if (recorded) {
-    device_->run_recorded(0, ops);
+    device_->run_recorded(sampler == nullptr ? 0 : sampler->kind(), ops);
   } else {
     ops();
   }
   if (progress) progress();
-  // Waits even where no logits are wanted: the next step reuses what this one reads.
-  device_->download(
-      device_logits_.data(), device_segment_->logits(),
-      batch.logit_rows.size() * static_cast<size_t>(model_->config().vocab_size) * sizeof(float));
+  if (sampler != nullptr) sampler->download();
+  bring_logits(batch.logit_rows.size(), use);
+  // Also where nothing comes back: the next step reuses what this one reads.
+  device_->wait();
+}
+
+/// The rows of logits that the host wants, runs of them at once.
+void ForwardPass::bring_logits(size_t count, const LogitUse& use) {
+  const auto vocab = static_cast<size_t>(model_->config().vocab_size);
+  const auto bring = [&](size_t first, size_t rows) {
+    device_->download(logits(first).data(), device_segment_->logits() + first * vocab,
+                      rows * vocab * sizeof(float));
+  };
+  if (use.all_to_host) {
+    if (count > 0) bring(0, count);
+    return;
+  }
+  for (size_t i = 0; i < use.to_host.size();) {
+    size_t rows = 1;
+    while (i + rows < use.to_host.size() && use.to_host[i + rows] == use.to_host[i] + rows) ++rows;
+    bring(use.to_host[i], rows);
+    i += rows;
+  }
 }
 
 const Batch& ForwardPass::batch_for_device(const Batch& batch, bool recorded) {

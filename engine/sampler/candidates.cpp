@@ -10,21 +10,19 @@
 #include "base/check.h"
 #include "base/checked_math.h"
 #include "engine/sampler/vector_math.h"
+#include "kernels/sampling/sampling_math.h"
 
 namespace hearth {
 namespace {
 
-__extension__ using Uint128 = unsigned __int128;
+using kernels::mass_of;
 
-constexpr float kMassOne = 0x1p44F;
 // Up to here a heap beats selecting from a copy of the whole vocabulary.
 constexpr int32_t kHeapTopK = 1024;
 
 bool likelier(const Candidate& a, const Candidate& b) {
   return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
 }
-
-uint64_t mass_of(float exp) { return static_cast<uint64_t>(exp * kMassOne); }
 
 uint64_t total_mass(std::span<const Candidate> candidates) {
   uint64_t sum = 0;
@@ -124,12 +122,7 @@ void keep_prefix(std::vector<Candidate>& candidates, double share, const KeyedOr
                  CandidateScratch& scratch) {
   // Below this many, buckets cost more than they save.
   constexpr size_t kFew = 2048;
-  const uint64_t total = total_mass(candidates);
-  const double wanted = std::ceil(share * static_cast<double>(total));
-  // A total above 2^53 is rounded; the share never asks for more than there is, nor for nothing.
-  uint64_t target = wanted >= static_cast<double>(total)
-                        ? total
-                        : std::max<uint64_t>(1, static_cast<uint64_t>(wanted));
+  uint64_t target = kernels::wanted_mass(share, total_mass(candidates));
   scratch.candidates.clear();
   if (candidates.size() > kFew)
     select_bucket(candidates, order, target, scratch);
@@ -141,9 +134,7 @@ void keep_prefix(std::vector<Candidate>& candidates, double share, const KeyedOr
 
 }  // namespace
 
-uint64_t scale_to(uint64_t bits, uint64_t total) {
-  return static_cast<uint64_t>(static_cast<Uint128>(bits) * total >> 64);
-}
+uint64_t scale_to(uint64_t bits, uint64_t total) { return kernels::scaled_place(bits, total); }
 
 void gather_all(std::span<const float> logits, float max, float temperature,
                 std::vector<Candidate>& out) {
@@ -183,7 +174,7 @@ void keep_top_p(std::vector<Candidate>& candidates, double top_p, CandidateScrat
 void keep_min_p(std::vector<Candidate>& candidates, double min_p) {
   uint64_t largest = 0;
   for (const Candidate& c : candidates) largest = std::max(largest, c.mass);
-  const double least = std::min(min_p, 1.0) * static_cast<double>(largest);
+  const double least = kernels::least_mass(min_p, largest);
   std::erase_if(candidates,
                 [least](const Candidate& c) { return static_cast<double>(c.mass) < least; });
 }

@@ -43,22 +43,21 @@ std::vector<TokenLogprob> largest_logits(std::span<const float> logits, size_t c
 }  // namespace
 
 bool sanitize_logits(std::span<float> logits) {
-  for (float& x : logits) {
-    x = x == x ? x : -kInfinity;
-    x = x < kLargest ? x : kLargest;
-  }
+  for (float& x : logits) x = kernels::sanitized(x);
   return max_of(logits) > -kInfinity;
+}
+
+float logprob_of(float logit, float max, double log_sum) {
+  if (logit == -kInfinity) return -kInfinity;
+  const double value = static_cast<double>(logit) - max - log_sum;
+  return static_cast<float>(std::max<double>(value, -kLargest));
 }
 
 Logprobs compute_logprobs(std::span<const float> logits, int32_t token, int32_t num_top) {
   HEARTH_CHECK(token >= 0 && static_cast<size_t>(token) < logits.size(), "token id");
   const float max = max_of(logits);
   const double log_sum = std::log(exp_sum(logits, max));
-  const auto logprob = [&](float logit) {
-    if (logit == -kInfinity) return -kInfinity;
-    const double value = static_cast<double>(logit) - max - log_sum;
-    return static_cast<float>(std::max<double>(value, -kLargest));
-  };
+  const auto logprob = [&](float logit) { return logprob_of(logit, max, log_sum); };
   Logprobs out;
   out.logprob = logprob(logits[static_cast<size_t>(token)]);
   const auto count = std::min(static_cast<size_t>(std::max(num_top, 0)), logits.size());

@@ -17,6 +17,10 @@ struct Logprobs {
   std::vector<TokenLogprob> top;  // best first, ties to lower ids
 };
 
+/// Natural logarithm of the probability of a token with this logit: `max` is the largest of all,
+/// `log_sum` the logarithm of the sum of e^(logit - max).
+float logprob_of(float logit, float max, double log_sum);
+
 /// Natural logarithms of softmax(logits): of `token`, and of the `num_top` likeliest, those of
 /// probability 0 left out. For sampled tokens and for prompt tokens. `logits` is [vocab_size],
 /// sanitized, with one above -inf. Sums in one fixed order; error below 1e-6 + 1e-7 |logprob|.

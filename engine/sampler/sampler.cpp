@@ -1,15 +1,21 @@
 #include "engine/sampler/sampler.h"
 
 #include <algorithm>
-#include <limits>
 #include <ranges>
 #include <utility>
 
 #include "base/check.h"
 #include "engine/sampler/philox.h"
 #include "engine/sampler/vector_math.h"
+#include "kernels/sampling/sampling_math.h"
 
 namespace hearth {
+
+std::unexpected<Error> unusable_logits() {
+  return fail(ErrorCode::kInternal,
+              "logits: all of them are NaN or -inf, expected one finite value: the model's weights "
+              "are damaged");
+}
 
 Sampler::Sampler(SamplingParams params, std::span<const int32_t> prompt, int32_t choice,
                  int32_t vocab_size)
@@ -22,39 +28,51 @@ Sampler::Sampler(SamplingParams params, std::span<const int32_t> prompt, int32_t
                                    [&](const auto& bias) { return in_vocab(bias.first); }),
                "logit_bias token");
   HEARTH_CHECK(std::ranges::all_of(prompt, in_vocab), "prompt token");
+  for (const auto& [token, bias] : params_.logit_bias) biases_.push_back({token, bias});
+  std::ranges::stable_sort(biases_, {}, &kernels::TokenBias::token);
   if (params_.repetition_penalty != 1.0F)
-    for (const int32_t token : prompt) counts_.try_emplace(token, 0);
+    for (const int32_t token : prompt) count_of(token);
+}
+
+/// The count of a token, 0 if it had none; changed_count_ is its index.
+kernels::TokenCount& Sampler::count_of(int32_t token) {
+  const auto [it, is_new] =
+      index_of_token_.try_emplace(token, static_cast<int32_t>(counts_.size()));
+  if (is_new) counts_.push_back({token, 0});
+  changed_count_ = it->second;
+  return counts_[static_cast<size_t>(changed_count_)];
 }
 
 void Sampler::accept(int32_t token) {
   HEARTH_CHECK(token >= 0 && token < vocab_size_, "token id");
+  ++accepted_;
   const bool penalized = params_.repetition_penalty != 1.0F || params_.presence_penalty != 0.0F ||
                          params_.frequency_penalty != 0.0F;
-  if (penalized) ++counts_[token];
+  if (penalized) ++count_of(token).count;
 }
 
 void Sampler::apply_bias_and_penalties(std::span<float> logits,
                                        std::vector<TokenLogit>& saved) const {
   saved.clear();
-  constexpr float kLargest = std::numeric_limits<float>::max();
   const auto change = [&](int32_t token, auto changed) {
     float& logit = logits[static_cast<size_t>(token)];
     saved.push_back({token, logit});
-    // An impossible token stays so; any other stays finite, so that one remains to be chosen.
-    if (logit >= -kLargest) logit = std::clamp(changed(logit), -kLargest, kLargest);
+    logit = changed(logit);
   };
-  for (const auto& [token, bias] : params_.logit_bias)
-    change(token, [&](float logit) { return logit + bias; });
-  // Each token's logit changes by its own count alone, so the map's order does not matter.
+  for (const auto& [token, bias] : biases_)
+    change(token, [&](float logit) { return kernels::with_bias(logit, bias); });
+  // Each token's logit changes by its own count alone, so their order does not matter.
   for (const auto& [token, count] : counts_) {
     change(token, [&](float logit) {
-      const float penalty = params_.repetition_penalty;
-      const float scaled = logit > 0.0F ? logit / penalty : logit * penalty;
-      if (count == 0) return scaled;
-      return scaled - params_.presence_penalty -
-             params_.frequency_penalty * static_cast<float>(count);
+      return kernels::with_penalties(logit, count, params_.repetition_penalty,
+                                     params_.presence_penalty, params_.frequency_penalty);
     });
   }
+}
+
+uint64_t Sampler::bits(int64_t position) const {
+  return sampling_bits(params_.seed, static_cast<uint32_t>(choice_),
+                       static_cast<uint64_t>(position));
 }
 
 int32_t Sampler::choose(std::span<const float> logits, int64_t position,
@@ -64,10 +82,8 @@ int32_t Sampler::choose(std::span<const float> logits, int64_t position,
     const auto best = std::ranges::find(logits, max);
     return static_cast<int32_t>(best - logits.begin());
   }
-  const uint64_t bits =
-      sampling_bits(params_.seed, static_cast<uint32_t>(choice_), static_cast<uint64_t>(position));
-  if (has_filter()) return draw_filtered(logits, max, bits, workspace);
-  return draw_from_all(logits, max, params_.temperature, bits, workspace.scratch_);
+  if (has_filter()) return draw_filtered(logits, max, bits(position), workspace);
+  return draw_from_all(logits, max, params_.temperature, bits(position), workspace.scratch_);
 }
 
 bool Sampler::has_filter() const {
@@ -94,10 +110,7 @@ Result<SampledToken> Sampler::sample(std::span<float> logits, int64_t position,
                                      SamplerWorkspace& workspace) const {
   HEARTH_CHECK(static_cast<int64_t>(logits.size()) == vocab_size_ && position >= 0,
                "logits of the vocabulary, position from 0");
-  if (!sanitize_logits(logits))
-    return fail(ErrorCode::kInternal,
-                "logits: all of them are NaN or -inf, expected one finite value: the model's "
-                "weights are damaged");
+  if (!sanitize_logits(logits)) return unusable_logits();
   SampledToken out;
   apply_bias_and_penalties(logits, workspace.saved_);
   out.token = choose(logits, position, workspace);

@@ -32,6 +32,7 @@
 #include "engine/sampler/candidates.h"
 #include "engine/sampler/logprobs.h"
 #include "engine/sampler/sampling_params.h"
+#include "kernels/sampling/sampling.h"
 
 namespace hearth {
 
@@ -43,6 +44,9 @@ struct SampledToken {
 
   friend bool operator==(const SampledToken&, const SampledToken&) = default;
 };
+
+/// What a draw gives if no logit is above -inf.
+std::unexpected<Error> unusable_logits();
 
 /// Scratch memory of sampling, to be reused for any number of samplers by one thread at a time.
 /// Nothing in it outlives a call. Without top_k it grows to 32 bytes per vocabulary entry at most.
@@ -79,10 +83,25 @@ class Sampler {
   void accept(int32_t token);
 
   [[nodiscard]] const SamplingParams& params() const { return params_; }
+  [[nodiscard]] int32_t vocab_size() const { return vocab_size_; }
+
+  // What a sampler elsewhere must know besides (engine/sampler/device_sampler.h).
+
+  /// The bits of the draw of a position.
+  [[nodiscard]] uint64_t bits(int64_t position) const;
+  /// Ordered by token; those of one token in the request's order.
+  [[nodiscard]] std::span<const kernels::TokenBias> biases() const { return biases_; }
+  /// Tokens with a penalty, each once. accept() changes one or adds one at the end.
+  [[nodiscard]] std::span<const kernels::TokenCount> counts() const { return counts_; }
+  /// Index of the count that accept() changed last.
+  [[nodiscard]] int32_t changed_count() const { return changed_count_; }
+  /// Tokens that accept() was given so far.
+  [[nodiscard]] int64_t accepted() const { return accepted_; }
 
  private:
   using TokenLogit = SamplerWorkspace::TokenLogit;
 
+  kernels::TokenCount& count_of(int32_t token);
   void apply_bias_and_penalties(std::span<float> logits, std::vector<TokenLogit>& saved) const;
   [[nodiscard]] bool has_filter() const;
   int32_t choose(std::span<const float> logits, int64_t position,
@@ -93,8 +112,11 @@ class Sampler {
   SamplingParams params_;
   int32_t choice_ = 0;
   int32_t vocab_size_ = 0;
-  /// Token to its count in the output; 0 for those of the prompt alone. Kept only for penalties.
-  std::unordered_map<int32_t, int32_t> counts_;
+  std::vector<kernels::TokenBias> biases_;
+  std::vector<kernels::TokenCount> counts_;              // kept only for penalties
+  std::unordered_map<int32_t, int32_t> index_of_token_;  // into counts_
+  int32_t changed_count_ = -1;
+  int64_t accepted_ = 0;
 };
 
 }  // namespace hearth
