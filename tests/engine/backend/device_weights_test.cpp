@@ -103,8 +103,8 @@ TEST_CASE("the layout tells files, placements and models apart") {
   exchange.held.reset();
   (void)load(options);
   REQUIRE(exchange.asked.size() == 2);
-  const WeightsLayout& all = exchange.asked[0];
-  const WeightsLayout& one = exchange.asked[1];
+  const WeightsLayout all = exchange.asked[0];
+  const WeightsLayout one = exchange.asked[1];
   CHECK(one.first_layer > all.first_layer);
   CHECK(one.bytes < all.bytes);
   CHECK(one.checksum != all.checksum);
