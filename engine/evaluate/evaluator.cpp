@@ -43,10 +43,23 @@ Result<std::unique_ptr<Evaluator>> Evaluator::load(const EngineOptions& options,
   const int threads = options.threads > 0 ? options.threads : usable_cpus();
   auto pool = std::make_unique<kernels::ThreadPool>(threads, threads <= usable_cpus());
   const int32_t sequence_pages = ceil_div(plan.context_tokens, plan.page_tokens);
-  return std::unique_ptr<Evaluator>(
+  if (!options.gpu_graphs) forward.launch_plainly();
+  kernels::Device* const output_device = forward.output_device();
+  std::unique_ptr<Evaluator> evaluator(
       new Evaluator(std::move(model), gpu ? std::move(gpu->device) : nullptr, std::move(profile),
                     isa, std::move(pool), std::move(kv), std::move(forward), plan.limits,
                     planned.parallel, sequence_pages));
+  if (output_device != nullptr && options.gpu_sampling)
+    HEARTH_RETURN_IF_ERROR(evaluator->draw_on(*output_device, planned.parallel));
+  return evaluator;
+}
+
+Status Evaluator::draw_on(kernels::Device& device, int32_t num_sequences) {
+  HEARTH_ASSIGN_OR_RETURN(sampler_,
+                          DeviceSampler::create(device, num_sequences, config().vocab_size));
+  for (int32_t i = 0; i < num_sequences; ++i)
+    samplers_.emplace_back(SamplingParams{}, std::span<const int32_t>(), i, config().vocab_size);
+  return {};
 }
 
 Evaluator::Evaluator(std::unique_ptr<Model> model, std::unique_ptr<kernels::Device> device,
@@ -139,7 +152,13 @@ void Evaluator::decode(int32_t position, std::span<const int32_t> tokens) {
     batch_.begin_sequence(position, pages(static_cast<int32_t>(i)));
     batch_.push(tokens[i], true);
   }
-  forward_.run({.pool = pool_.get()}, batch_, kv_);
+  LogitUse use;
+  if (sampler_) {
+    sampler_->begin_step();
+    for (size_t i = 0; i < tokens.size(); ++i) sampler_->add(i, samplers_[i], position, i);
+    use = {.sampler = &*sampler_, .all_to_host = false, .to_host = {}};
+  }
+  forward_.run({.pool = pool_.get()}, batch_, kv_, {}, use);
 }
 
 }  // namespace hearth

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "engine/evaluate/op_profile.h"
 #include "engine/forward/forward_pass.h"
 #include "engine/model/model.h"
+#include "engine/sampler/device_sampler.h"
 #include "kernels/cpu/thread_pool.h"
 
 namespace hearth {
@@ -40,10 +42,9 @@ class Evaluator {
   /// Adds `tokens` of sequence `index` at `position` in one step, with logits of the last row if
   /// `wants_logits`. The caller keeps positions consecutive.
   void append(int32_t index, int32_t position, std::span<const int32_t> tokens, bool wants_logits);
-  /// One decode step of the sequences 0 … tokens.size() - 1, all at `position`.
+  /// One decode step of the sequences 0 … tokens.size() - 1, all at `position`. Where a device
+  /// draws tokens (EngineOptions::gpu_sampling), it draws one of each sequence, as for a server.
   void decode(int32_t position, std::span<const int32_t> tokens);
-  /// Logits of row `index` of the last step.
-  [[nodiscard]] std::span<float> last_logits(size_t index) const { return forward_.logits(index); }
 
   [[nodiscard]] int32_t step_rows() const { return limits_.rows; }
 
@@ -57,6 +58,7 @@ class Evaluator {
             std::unique_ptr<OpProfile> profile, std::string_view isa,
             std::unique_ptr<kernels::ThreadPool> pool, KvCache kv, ForwardPass forward,
             const ForwardLimits& limits, int32_t num_sequences, int32_t sequence_pages);
+  Status draw_on(kernels::Device& device, int32_t num_sequences);
   [[nodiscard]] Status check_sequence(std::span<const int32_t> tokens) const;
   /// Runs a fresh sequence in steps of `chunk` rows and calls f(i, logits of row i) for each.
   template <typename F>
@@ -75,6 +77,8 @@ class Evaluator {
   int32_t sequence_pages_;
   std::vector<int32_t> page_numbers_;  // [sequences, sequence_pages]
   Batch batch_;
+  std::optional<DeviceSampler> sampler_;  // of decode()
+  std::vector<Sampler> samplers_;         // one for each sequence
 };
 
 }  // namespace hearth

@@ -196,4 +196,31 @@ TEST_CASE("a replayed request with penalties goes on with the very token, on the
   CHECK(rest == std::vector<int32_t>(whole.tokens.begin() + 5, whole.tokens.end()));
 }
 
+TEST_CASE("preempted requests with penalties change no token on the device") {
+  EngineOptions options = testing::on_device(small_options(), {GpuLayers::Kind::kAll, 0});
+  options.model = tiny_model("llama", "q4_0");
+  std::vector<GenerateRequest> requests;
+  for (RequestId id = 1; id <= 5; ++id) {
+    requests.push_back(make_request(id, 24, 20));
+    requests.back().sampling.repetition_penalty = 1.3F;
+    requests.back().sampling.presence_penalty = 0.4F;
+    requests.back().sampling.top_p = 0.9F;
+  }
+  options.context_tokens = 64;
+  options.gpu_sampling = false;
+  auto roomy = load(options);
+  const Answers expected = run(*roomy, requests);
+  CHECK(roomy->stats().preemptions == 0);
+
+  const MemoryPlan& plan = roomy->plan();
+  options.gpu_sampling = true;
+  options.context_tokens = 0;  // open: the pool shrinks to what the budget leaves
+  options.gpu_budget_bytes =
+      plan.device->bytes() - plan.device->kv_bytes + uint64_t{7} * plan.page_bytes;
+  auto tight = load(options);
+  REQUIRE(tight->plan().kv_pages < 10);
+  CHECK(run(*tight, requests) == expected);
+  CHECK(tight->stats().preemptions > 0);
+}
+
 }  // namespace hearth
