@@ -129,10 +129,12 @@ int bench_command(int argc, char** argv) {
   app.add_flag("--explain", bench.explain,
                "time, bytes and operations of each op, against the limits measured beside them");
   app.add_flag("--json", bench.json, "figures as JSON");
-  app.add_flag("!--no-gpu-graphs", engine.gpu_graphs,
-               "launch each op of a decode step on the GPU instead of replaying the step");
-  app.add_flag("!--no-gpu-sampling", engine.gpu_sampling,
-               "bring the logits back from the GPU instead of drawing tokens there");
+  app.add_flag_callback(
+      "--no-gpu-graphs", [&engine] { engine.gpu_graphs = false; },
+      "launch each op of a decode step on the GPU instead of replaying the step");
+  app.add_flag_callback(
+      "--no-gpu-sampling", [&engine] { engine.gpu_sampling = false; },
+      "bring the logits back from the GPU instead of drawing tokens there");
   add_engine_flags(app, engine);
   spell_out(argc, argv);
   CLI11_PARSE(app, argc, argv);
