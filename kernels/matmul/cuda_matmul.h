@@ -8,16 +8,13 @@ namespace hearth::kernels::HEARTH_SIMT {
 
 /// Fills in planes and form of x, and launches; one function for each set of types.
 void launch_quantized(const ExecContext& context, DType type, TensorMatmulArgs args,
-                      const ActivationView& x, int experts);
-void launch_quantized_32(const ExecContext& context, DType type, const TensorMatmulArgs& args,
-                         int experts);
-void launch_quantized_256(const ExecContext& context, DType type, const TensorMatmulArgs& args,
-                          int experts);
-void launch_quantized_rare(const ExecContext& context, DType type, const TensorMatmulArgs& args,
-                           int experts);
+                      const ActivationView& x);
+void launch_quantized_32(const ExecContext& context, DType type, const TensorMatmulArgs& args);
+void launch_quantized_256(const ExecContext& context, DType type, const TensorMatmulArgs& args);
+void launch_quantized_rare(const ExecContext& context, DType type, const TensorMatmulArgs& args);
 
 /// F32, F16 and BF16 weights.
 void launch_float(const ExecContext& context, DType type, TensorMatmulArgs args,
-                  const ActivationView& x, int experts);
+                  const ActivationView& x);
 
 }  // namespace hearth::kernels::HEARTH_SIMT

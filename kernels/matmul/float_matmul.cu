@@ -72,15 +72,16 @@ struct FloatMatmulKernel {
     while (index + 1 < m.num_jobs && cta.x >= m.jobs[index + 1].first_tile) ++index;
     const TensorJob& job = m.jobs[index];
     const int output = (cta.x - job.first_tile) * kOutputs + simt::warp_index();
-    if (output >= job.outputs) return;  // the whole warp
-    const uint8_t* weight = job.weight + cta.z * m.expert_bytes + output * m.weight_row_bytes;
-    const int64_t bias_at = static_cast<int64_t>(cta.z) * job.outputs + output;
+    const int expert = expert_at<kThreads>(m, cta.z);
+    if (expert < 0 || output >= job.outputs) return;  // the whole warp
+    const uint8_t* weight = job.weight + expert * m.expert_bytes + output * m.weight_row_bytes;
+    const int64_t bias_at = static_cast<int64_t>(expert) * job.outputs + output;
     const float bias = job.bias == nullptr ? 0.0F : job.bias[bias_at];
     int row = cta.y * kRows;
     int end = row + kRows < m.rows ? row + kRows : m.rows;
     if (m.begin != nullptr) {
-      row = m.begin[cta.z];
-      end = m.begin[cta.z + 1];
+      row = m.begin[expert];
+      end = m.begin[expert + 1];
     }
     for (; row < end; row += kRows)
       multiply(args, job, weight, bias, output, row, row + kRows < end ? row + kRows : end);
@@ -113,7 +114,7 @@ struct FloatMatmulKernel {
   }
 };
 
-void launch_plain(const ExecContext& context, DType type, TensorMatmulArgs args, int experts) {
+void launch_plain(const ExecContext& context, DType type, TensorMatmulArgs args) {
   int tiles = 0;
   for (int j = 0; j < args.num_jobs; ++j) {
     args.jobs[j].first_tile = tiles;
@@ -122,8 +123,8 @@ void launch_plain(const ExecContext& context, DType type, TensorMatmulArgs args,
   const int row_tiles = args.begin != nullptr
                             ? 1
                             : (args.rows + FloatMatmulKernel::kRows - 1) / FloatMatmulKernel::kRows;
-  simt::launch<FloatMatmulKernel>(context, {.x = tiles, .y = row_tiles, .z = experts}, 0,
-                                  {args, type});
+  simt::launch<FloatMatmulKernel>(context, {.x = tiles, .y = row_tiles, .z = expert_ctas(args)},
+                                  sizeof(int32_t), {args, type});
 }
 
 /// Whether the tensor cores of this device take the type, rows are whole groups, and 16 bytes of
@@ -139,13 +140,13 @@ bool suits_tensor_cores(const simt::OpContext& op, DType type, const TensorMatmu
 }  // namespace
 
 void launch_float(const ExecContext& context, DType type, TensorMatmulArgs args,
-                  const ActivationView& x, int experts) {
+                  const ActivationView& x) {
   if (args.rows == 0) return;
   const simt::OpContext& op = simt::op_context(context);
   args.planes[0] = {reinterpret_cast<const uint8_t*>(x.f32),
                     args.cols * static_cast<int64_t>(sizeof(float))};
   if (!suits_tensor_cores(op, type, args)) {
-    launch_plain(context, type, args, experts);
+    launch_plain(context, type, args);
     return;
   }
   const size_t values = static_cast<size_t>(args.rows) * static_cast<size_t>(args.cols);
@@ -162,9 +163,9 @@ void launch_float(const ExecContext& context, DType type, TensorMatmulArgs args,
                       args.cols * int64_t{2}};
   args.row_scale = row_scale;
   if (bf16) {
-    launch_tensor_matmul<FloatFormat<true>, false>(context, args, experts, used);
+    launch_tensor_matmul<FloatFormat<true>, false>(context, args, used);
   } else {
-    launch_tensor_matmul<FloatFormat<false>, false>(context, args, experts, used);
+    launch_tensor_matmul<FloatFormat<false>, false>(context, args, used);
   }
 }
 

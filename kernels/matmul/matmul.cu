@@ -10,11 +10,11 @@ namespace hearth::kernels::HEARTH_SIMT {
 namespace {
 
 void launch(const ExecContext& context, DType type, const TensorMatmulArgs& args,
-            const ActivationView& x, int experts) {
+            const ActivationView& x) {
   if (matmul_input(type) == MatmulInput::kF32) {
-    launch_float(context, type, args, x, experts);
+    launch_float(context, type, args, x);
   } else {
-    launch_quantized(context, type, args, x, experts);
+    launch_quantized(context, type, args, x);
   }
 }
 
@@ -54,7 +54,7 @@ void matmul(const ExecContext& context, const ActivationView& x, const MatmulArg
       ++end;
     }
     args.num_jobs = end - begin;
-    launch(context, first.dtype, args, x, 1);
+    launch(context, first.dtype, args, x);
     begin = end;
   }
 }
@@ -75,7 +75,8 @@ void expert_matmul(const ExecContext& context, const ActivationView& x,
   args.jobs[0] = job_for(first, moe.bias, moe.out, first.rows, false);
   args.num_jobs = 1;
   args.begin = moe.begin;
-  launch(context, first.dtype, args, x, moe.experts);
+  args.experts = moe.experts;
+  launch(context, first.dtype, args, x);
 }
 
 }  // namespace hearth::kernels::HEARTH_SIMT

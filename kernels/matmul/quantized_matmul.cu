@@ -8,7 +8,7 @@
 namespace hearth::kernels::HEARTH_SIMT {
 
 void launch_quantized(const ExecContext& context, DType type, TensorMatmulArgs args,
-                      const ActivationView& x, int experts) {
+                      const ActivationView& x) {
   const int64_t cols = args.cols;
   args.planes[0] = {reinterpret_cast<const uint8_t*>(x.q8.q), cols};
   args.planes[1] = {reinterpret_cast<const uint8_t*>(x.q8.scale), cols / 32 * 4};
@@ -21,16 +21,16 @@ void launch_quantized(const ExecContext& context, DType type, TensorMatmulArgs a
     case DType::kQ8_0:
     case DType::kIQ4_NL:
     case DType::kMXFP4:
-      return launch_quantized_32(context, type, args, experts);
+      return launch_quantized_32(context, type, args);
     case DType::kQ2_K:
     case DType::kQ3_K:
     case DType::kQ4_K:
     case DType::kQ5_K:
     case DType::kQ6_K:
     case DType::kIQ4_XS:
-      return launch_quantized_256(context, type, args, experts);
+      return launch_quantized_256(context, type, args);
     default:
-      return launch_quantized_rare(context, type, args, experts);
+      return launch_quantized_rare(context, type, args);
   }
 }
 
@@ -46,13 +46,12 @@ inline constexpr bool kHasOwnFile =
 
 }  // namespace
 
-void launch_quantized_rare(const ExecContext& context, DType type, const TensorMatmulArgs& args,
-                           int experts) {
+void launch_quantized_rare(const ExecContext& context, DType type, const TensorMatmulArgs& args) {
   quant::visit_block_type(type, [&]<typename Block>() {
     if constexpr (kHasOwnFile<Block>) {
       HEARTH_CHECK(false, "types in wide use have kernels of their own");
     } else {
-      launch_tensor_matmul<QuantizedFormat<Block>, true>(context, args, experts, 0);
+      launch_tensor_matmul<QuantizedFormat<Block>, true>(context, args, 0);
     }
   });
 }

@@ -6,10 +6,9 @@
 
 namespace hearth::kernels::HEARTH_SIMT {
 
-void launch_quantized_32(const ExecContext& context, DType type, const TensorMatmulArgs& args,
-                         int experts) {
+void launch_quantized_32(const ExecContext& context, DType type, const TensorMatmulArgs& args) {
   const auto run = [&]<typename Block>() {
-    launch_tensor_matmul<QuantizedFormat<Block>, false>(context, args, experts, 0);
+    launch_tensor_matmul<QuantizedFormat<Block>, false>(context, args, 0);
   };
   switch (type) {
     case DType::kQ4_0:

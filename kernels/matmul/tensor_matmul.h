@@ -55,9 +55,10 @@ struct TensorMatmulArgs {
   const float* row_scale = nullptr;  // [rows]: multiplies a row's sums; null for ones
   int32_t rows = 0;
   const int32_t* begin = nullptr;  // [experts + 1] rows of each expert, on the device; or null
-  int64_t expert_bytes = 0;        // from an expert's weights to the next one's
-  float* partial = nullptr;        // [kParts, rows, outputs of all jobs] if ctas share the parts
-  int32_t outputs = 0;             // of all jobs
+  int32_t experts = 1;
+  int64_t expert_bytes = 0;  // from an expert's weights to the next one's
+  float* partial = nullptr;  // [kParts, rows, outputs of all jobs] if ctas share the parts
+  int32_t outputs = 0;       // of all jobs
   int32_t stages = 0;
   int32_t staged_rows = 0;  // rows of x that a stage has room for
 };
@@ -101,6 +102,28 @@ inline constexpr int kTileRows = Tile::kWarpsN* Tile::kN * 8;
 template <typename Format, typename Tile>
 HEARTH_HOST_DEVICE int stage_bytes(int staged_rows) {
   return kTileOutputs<Tile> * Format::kWeightPitch + staged_rows * Format::kPlanePitch;
+}
+
+/// Ctas along z, each for an expert: with fewer rows than experts one for each row, of which those
+/// do something whose row is the first of its expert.
+inline int expert_ctas(const TensorMatmulArgs& args) {
+  return args.begin != nullptr && args.rows < args.experts ? args.rows : args.experts;
+}
+
+/// The expert of cta `z` of those; -1, in all threads, if there is nothing to do. Uses 4 bytes of
+/// shared memory, which are free again.
+template <int kThreads>
+HEARTH_KERNEL int expert_at(const TensorMatmulArgs& args, int z) {
+  if (args.begin == nullptr || args.rows >= args.experts) return z;
+  auto* found = reinterpret_cast<int32_t*>(simt::shared_memory());
+  if (simt::thread_index() == 0) *found = -1;
+  simt::sync_cta();
+  for (int e = simt::thread_index(); e < args.experts; e += kThreads)
+    if (args.begin[e] == z && args.begin[e + 1] > z) *found = e;
+  simt::sync_cta();
+  const int expert = *found;
+  simt::sync_cta();
+  return expert;
 }
 
 /// Writes output `output` of row `row` from the sum of all its parts.
@@ -151,7 +174,8 @@ struct TensorMatmul {
     while (index + 1 < args.num_jobs && cta.x >= args.jobs[index + 1].first_tile) ++index;
     Place place{nullptr, nullptr, args.jobs[index], 0, cta.y * kTileRows<Tile>, 0};
     place.output = (cta.x - place.job.first_tile) * kTileOutputs<Tile>;
-    const int expert = args.partial == nullptr ? cta.z : cta.z / kParts;
+    const int expert = expert_at<kThreads>(args, args.partial == nullptr ? cta.z : cta.z / kParts);
+    if (expert < 0) return;
     place.weight = place.job.weight + expert * args.expert_bytes;
     place.bias = place.job.bias;
     if (place.bias != nullptr) place.bias += static_cast<int64_t>(expert) * place.job.outputs;
@@ -366,14 +390,10 @@ struct TensorMatmul {
 
 /// Adds up the parts that ctas left in `partial`: a thread for each output.
 struct FoldKernel {
-  struct Args {
-    TensorMatmulArgs matmul;
-    int32_t experts;
-  };
+  using Args = TensorMatmulArgs;
   static constexpr int kThreads = 256;
 
-  static HEARTH_KERNEL void run(const Args& args) {
-    const TensorMatmulArgs& m = args.matmul;
+  static HEARTH_KERNEL void run(const Args& m) {
     const int64_t at = static_cast<int64_t>(simt::cta_index().x) * kThreads + simt::thread_index();
     const int64_t count = int64_t{m.rows} * m.outputs;
     if (at >= count) return;
@@ -386,7 +406,7 @@ struct FoldKernel {
     const TensorJob& job = m.jobs[index];
     const int output = of_launch - job.first_output;
     int64_t bias_at = output;
-    for (int e = 1; e < args.experts && m.begin[e] <= row; ++e) bias_at += job.outputs;
+    for (int e = 1; e < m.experts && m.begin[e] <= row; ++e) bias_at += job.outputs;
     finish_output(m, job, row, output, job.bias == nullptr ? nullptr : job.bias + bias_at, total);
   }
 };
@@ -412,8 +432,7 @@ size_t plan_shared(const simt::OpContext& op, TensorMatmulArgs& args) {
 /// Launches `Tile`; false, and nothing is done, where the device has too little shared memory for
 /// it. Scratch memory from `scratch_used` on is free.
 template <typename Format, typename Tile>
-bool launch_tile(const ExecContext& context, TensorMatmulArgs args, int experts,
-                 size_t scratch_used) {
+bool launch_tile(const ExecContext& context, TensorMatmulArgs args, size_t scratch_used) {
   const simt::OpContext& op = simt::op_context(context);
   int tiles = 0;
   for (int j = 0; j < args.num_jobs; ++j) {
@@ -428,36 +447,37 @@ bool launch_tile(const ExecContext& context, TensorMatmulArgs args, int experts,
       args.begin != nullptr ? 1 : (args.rows + kTileRows<Tile> - 1) / kTileRows<Tile>;
   const size_t partial_bytes = size_t{kParts} * static_cast<size_t>(args.rows) *
                                static_cast<size_t>(args.outputs) * sizeof(float);
-  const int64_t ctas = int64_t{tiles} * row_tiles * experts;
+  const int of_experts = expert_ctas(args);
+  const int64_t ctas = int64_t{tiles} * row_tiles * of_experts;
   const bool share_parts = !Tile::kSplit && ctas < 2 * op.multiprocessors &&
                            scratch_used + partial_bytes <= op.scratch_bytes;
   if (share_parts)
     args.partial = reinterpret_cast<float*>(static_cast<unsigned char*>(op.scratch) + scratch_used);
   simt::launch<TensorMatmul<Format, Tile>>(
-      context, {.x = tiles, .y = row_tiles, .z = experts * (share_parts ? kParts : 1)}, shared,
+      context, {.x = tiles, .y = row_tiles, .z = of_experts * (share_parts ? kParts : 1)}, shared,
       args);
   if (share_parts) {
     const int64_t outputs = int64_t{args.rows} * args.outputs;
     const int64_t folds = (outputs + FoldKernel::kThreads - 1) / FoldKernel::kThreads;
-    simt::launch<FoldKernel>(context, {.x = static_cast<int>(folds)}, 0, {args, experts});
+    simt::launch<FoldKernel>(context, {.x = static_cast<int>(folds)}, 0, args);
   }
   return true;
 }
 
 /// The launch for this number of rows. kOneTile: types that few files have get by with one kernel.
 template <typename Format, bool kOneTile>
-void launch_tensor_matmul(const ExecContext& context, const TensorMatmulArgs& args, int experts,
+void launch_tensor_matmul(const ExecContext& context, const TensorMatmulArgs& args,
                           size_t scratch_used) {
   if (args.rows == 0) return;
-  const int rows_each = (args.rows + experts - 1) / experts;
+  const int rows_each = (args.rows + args.experts - 1) / args.experts;
   bool done = false;
   if constexpr (!kOneTile) {
     if (rows_each > kTileRows<MediumTile>)
-      done = launch_tile<Format, WideTile>(context, args, experts, scratch_used);
+      done = launch_tile<Format, WideTile>(context, args, scratch_used);
     if (!done && rows_each > kTileRows<SplitTile>)
-      done = launch_tile<Format, MediumTile>(context, args, experts, scratch_used);
+      done = launch_tile<Format, MediumTile>(context, args, scratch_used);
   }
-  if (!done) done = launch_tile<Format, SplitTile>(context, args, experts, scratch_used);
+  if (!done) done = launch_tile<Format, SplitTile>(context, args, scratch_used);
   HEARTH_CHECK(done, "the smallest tile fits every device");
 }
 

@@ -1,4 +1,4 @@
-// route, gather and combine on the device; expert_matmul is in kernels/matmul/expert_matmul.cu.
+// route, gather and combine on the device; expert_matmul is in kernels/matmul/matmul.cu.
 #include "kernels/cuda/simt.h"
 //
 #include "kernels/cuda/elementwise.h"
@@ -18,7 +18,10 @@ struct ChooseKernel {
   static HEARTH_KERNEL void run(const Args& args) {
     const int64_t row =
         static_cast<int64_t>(simt::cta_index().x) * kWarpsPerCta + simt::warp_index();
-    if (row >= args.rows) return;  // the whole warp
+    if (row < args.rows) choose(args, row);  // the whole warp
+  }
+
+  static HEARTH_KERNEL void choose(const Args& args, int64_t row) {
     const float* logits = args.logits + row * args.experts;
     int32_t* chosen = args.chosen + row * args.used;
     // Lane l looks at experts l, l + 32, …; bit i says that its i-th one is taken.
@@ -70,6 +73,46 @@ struct ChooseKernel {
       const float share = args.router == Router::kSigmoid ? 1.0F / (1.0F + expf(-logit))
                                                           : expf(logit - largest) / sum;
       args.weight[row * args.used + rank] = share * args.scale;
+    }
+  }
+};
+
+/// The whole op for few slots: one cta, and in its second half a thread for each expert.
+struct RouteKernel {
+  using Args = RouteArgs;
+  static constexpr int kThreads = 512;
+  static constexpr int64_t kMostSlots = 512;
+
+  static size_t shared_bytes(const RouteArgs& args) {
+    return sizeof(int32_t) * static_cast<size_t>(args.rows * args.used + args.experts);
+  }
+
+  static HEARTH_KERNEL void run(const Args& args) {
+    for (int64_t row = simt::warp_index(); row < args.rows; row += kThreads / simt::kWarp)
+      ChooseKernel::choose(args, row);
+    simt::sync_cta();
+    const int slots = static_cast<int>(args.rows) * args.used;
+    auto* chosen = reinterpret_cast<int32_t*>(simt::shared_memory());
+    int32_t* count = chosen + slots;
+    for (int i = simt::thread_index(); i < slots; i += kThreads) chosen[i] = args.chosen[i];
+    simt::sync_cta();
+    for (int e = simt::thread_index(); e < args.experts; e += kThreads) {
+      int own = 0;
+      for (int i = 0; i < slots; ++i) own += chosen[i] == e ? 1 : 0;
+      count[e] = own;
+    }
+    simt::sync_cta();
+    for (int e = simt::thread_index(); e < args.experts; e += kThreads) {
+      int slot = 0;
+      for (int other = 0; other < e; ++other) slot += count[other];
+      args.begin[e] = slot;
+      if (e + 1 == args.experts) args.begin[args.experts] = slot + count[e];
+      if (count[e] == 0) continue;
+      for (int i = 0; i < slots; ++i) {
+        if (chosen[i] != e) continue;
+        args.slot[i] = slot;
+        args.source[slot++] = i;
+      }
     }
   }
 };
@@ -180,6 +223,10 @@ void route(const ExecContext& context, const RouteArgs& args) {
   HEARTH_CHECK(op.scratch_bytes >= static_cast<size_t>(args.experts) * sizeof(int32_t),
                "the scratch memory holds the counts");
   if (args.rows == 0) return;
+  if (args.rows * args.used <= RouteKernel::kMostSlots) {
+    simt::launch<RouteKernel>(context, {}, RouteKernel::shared_bytes(args), args);
+    return;
+  }
   const SlotArgs slots{args, static_cast<int32_t*>(op.scratch)};
   simt::launch<ChooseKernel>(context, {.x = ctas_for(args.rows)}, 0, args);
   simt::launch<CountKernel>(context, {.x = ctas_for(args.experts)}, 0, slots);

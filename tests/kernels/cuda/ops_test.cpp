@@ -243,8 +243,8 @@ TEST_CASE("device experts: route, gather, expert_matmul, combine") {
   };
   for (Device* device : test_devices()) {
     use_device(*device);
-    for (const Shape& s :
-         {Shape{1, 4, 2}, Shape{37, 5, 3}, Shape{70, 3, 2}, Shape{6, 128, 8}, Shape{2, 1, 1}})
+    for (const Shape& s : {Shape{1, 4, 2}, Shape{37, 5, 3}, Shape{70, 3, 2}, Shape{260, 4, 2},
+                           Shape{6, 128, 8}, Shape{2, 1, 1}})
       for (const Router router : {Router::kSoftmax, Router::kSoftmaxChosen, Router::kSigmoid}) {
         INFO("rows ", s.rows, " experts ", s.experts, " used ", s.used);
         auto logits = random_floats(count_of(s.rows, s.experts), 3, 4.0F);
