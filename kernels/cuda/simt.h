@@ -123,6 +123,10 @@ HEARTH_KERNEL float half_to_float(uint16_t half) {
   asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(half));
   return value;
 }
+/// sum + the dot product of four int8 each.
+HEARTH_KERNEL int32_t dot4(uint32_t a, uint32_t b, int32_t sum) {
+  return __dp4a(static_cast<int>(a), static_cast<int>(b), sum);
+}
 /// Two values rounded to nearest even, as f32_to_f16 and f32_to_bf16; the first in the low half.
 HEARTH_KERNEL uint32_t pack_f16(float first, float second) {
   uint32_t word;
@@ -169,6 +173,10 @@ HEARTH_KERNEL uint32_t finite_halves(uint32_t halves) {
 #else
 
 inline float half_to_float(uint16_t half) { return f16_to_f32(half); }
+inline int32_t dot4(uint32_t a, uint32_t b, int32_t sum) {
+  for (int i = 0; i < 32; i += 8) sum += static_cast<int8_t>(a >> i) * static_cast<int8_t>(b >> i);
+  return sum;
+}
 inline uint32_t pack_f16(float first, float second) {
   return f32_to_f16(first) | static_cast<uint32_t>(f32_to_f16(second)) << 16;
 }

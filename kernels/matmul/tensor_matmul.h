@@ -17,51 +17,11 @@
 // (kernels/cuda/lane_unpack.h).
 
 #include <algorithm>
-#include <cstdint>
 
 #include "base/check.h"
-#include "kernels/cuda/simt.h"
+#include "kernels/matmul/matmul_place.h"
 
 namespace hearth::kernels::HEARTH_SIMT {
-
-inline constexpr int kParts = 8;
-inline constexpr int kMostJobs = 4;
-inline constexpr int kMostPlanes = 3;
-
-/// A form of x, or a part of one: [rows] of row_bytes, copied step_bytes at a time.
-struct Plane {
-  const uint8_t* data = nullptr;
-  int64_t row_bytes = 0;
-};
-
-struct TensorJob {
-  const uint8_t* weight = nullptr;  // of expert 0
-  const float* bias = nullptr;      // of expert 0, or null
-  float* out = nullptr;
-  int64_t out_stride = 0;
-  int32_t outputs = 0;
-  int32_t first_tile = 0;    // of the launch's tiles of outputs
-  int32_t first_output = 0;  // of the launch's outputs: its place in `partial`
-  bool accumulate = false;
-};
-
-/// One launch: jobs that share x and the type of weights, or one job for each expert.
-struct TensorMatmulArgs {
-  TensorJob jobs[kMostJobs];
-  int32_t num_jobs = 0;
-  int32_t cols = 0;
-  int64_t weight_row_bytes = 0;
-  Plane planes[kMostPlanes];
-  const float* row_scale = nullptr;  // [rows]: multiplies a row's sums; null for ones
-  int32_t rows = 0;
-  const int32_t* begin = nullptr;  // [experts + 1] rows of each expert, on the device; or null
-  int32_t experts = 1;
-  int64_t expert_bytes = 0;  // from an expert's weights to the next one's
-  float* partial = nullptr;  // [kParts, rows, outputs of all jobs] if ctas share the parts
-  int32_t outputs = 0;       // of all jobs
-  int32_t stages = 0;
-  int32_t staged_rows = 0;  // rows of x that a stage has room for
-};
 
 /// Up to 8 rows: 16 outputs for a cta, a part of the sum for each of its 8 warps.
 struct SplitTile {
@@ -104,37 +64,6 @@ HEARTH_HOST_DEVICE int stage_bytes(int staged_rows) {
   return kTileOutputs<Tile> * Format::kWeightPitch + staged_rows * Format::kPlanePitch;
 }
 
-/// Ctas along z, each for an expert: with fewer rows than experts one for each row, of which those
-/// do something whose row is the first of its expert.
-inline int expert_ctas(const TensorMatmulArgs& args) {
-  return args.begin != nullptr && args.rows < args.experts ? args.rows : args.experts;
-}
-
-/// The expert of cta `z` of those; -1, in all threads, if there is nothing to do. Uses 4 bytes of
-/// shared memory, which are free again.
-template <int kThreads>
-HEARTH_KERNEL int expert_at(const TensorMatmulArgs& args, int z) {
-  if (args.begin == nullptr || args.rows >= args.experts) return z;
-  auto* found = reinterpret_cast<int32_t*>(simt::shared_memory());
-  if (simt::thread_index() == 0) *found = -1;
-  simt::sync_cta();
-  for (int e = simt::thread_index(); e < args.experts; e += kThreads)
-    if (args.begin[e] == z && args.begin[e + 1] > z) *found = e;
-  simt::sync_cta();
-  const int expert = *found;
-  simt::sync_cta();
-  return expert;
-}
-
-/// Writes output `output` of row `row` from the sum of all its parts.
-HEARTH_KERNEL void finish_output(const TensorMatmulArgs& args, const TensorJob& job, int64_t row,
-                                 int output, const float* bias, float total) {
-  if (args.row_scale != nullptr) total *= args.row_scale[row];
-  if (bias != nullptr) total += *bias;
-  float& out = job.out[row * job.out_stride + output];
-  out = job.accumulate ? out + total : total;
-}
-
 /// Format: a type of weights and the form of x that it is multiplied with.
 ///   kStep, kWeightBytes: values and bytes of a step of a row of weights
 ///   kWeightPitch, kPlanePitch: from row to row of a stage, of weights and of x
@@ -148,15 +77,7 @@ struct TensorMatmul {
   static_assert(kTeams == (Tile::kSplit ? kParts : 1));
   using Sums = float[Tile::kM][Tile::kN][4];
 
-  /// What a cta works on.
-  struct Place {
-    const uint8_t* weight;
-    const float* bias;
-    TensorJob job;
-    int output;     // the first
-    int row;        // the first
-    int rows_left;  // rows from there to the end
-  };
+  using Place = MatmulPlace;
 
   static HEARTH_KERNEL int team() { return simt::thread_index() / Tile::kTeamThreads; }
   static HEARTH_KERNEL int member() { return simt::thread_index() % Tile::kTeamThreads; }
@@ -169,27 +90,8 @@ struct TensorMatmul {
   }
 
   static HEARTH_KERNEL void run(const Args& args) {
-    const simt::Ctas cta = simt::cta_index();
-    int index = 0;
-    while (index + 1 < args.num_jobs && cta.x >= args.jobs[index + 1].first_tile) ++index;
-    Place place{nullptr, nullptr, args.jobs[index], 0, cta.y * kTileRows<Tile>, 0};
-    place.output = (cta.x - place.job.first_tile) * kTileOutputs<Tile>;
-    const int expert = expert_at<kThreads>(args, args.partial == nullptr ? cta.z : cta.z / kParts);
-    if (expert < 0) return;
-    place.weight = place.job.weight + expert * args.expert_bytes;
-    place.bias = place.job.bias;
-    if (place.bias != nullptr) place.bias += static_cast<int64_t>(expert) * place.job.outputs;
-    if (args.begin == nullptr) {
-      place.rows_left = args.rows - place.row;
-      compute(args, place);
-      return;
-    }
-    const int end = args.begin[expert + 1];
-    for (place.row = args.begin[expert]; place.row < end; place.row += kTileRows<Tile>) {
-      place.rows_left = end - place.row;
-      compute(args, place);
-      simt::sync_cta();  // the next rows use the same shared memory
-    }
+    at_places<kTileOutputs<Tile>, kTileRows<Tile>, kThreads>(
+        args, [&args](const Place& place) { compute(args, place); });
   }
 
   /// The tile at `place`.
@@ -232,8 +134,6 @@ struct TensorMatmul {
     }
   }
 
-  static HEARTH_KERNEL int part_begin(int part, int steps) { return steps * part / kParts; }
-
   /// The part that step `next` belongs to, from `part` on: parts of short rows may be empty.
   static HEARTH_KERNEL int part_after(int part, int next, int steps) {
     while (part + 1 < kParts && part_begin(part + 1, steps) <= next) ++part;
@@ -258,14 +158,6 @@ struct TensorMatmul {
           sums[m][n][i] = 0.0F;
         }
   }
-
-  /// The row of weights that output `i` of the tile reads: rows beyond the last read that one, and
-  /// are not stored.
-  static HEARTH_KERNEL const uint8_t* weight_row(const Args& args, const Place& place, int i) {
-    const int output = min_of(place.output + i, place.job.outputs - 1);
-    return place.weight + output * args.weight_row_bytes;
-  }
-  static HEARTH_KERNEL int min_of(int a, int b) { return a < b ? a : b; }
 
   /// Copies a step of the tile's weights and rows of x to stage `slot`. Weights are copied in whole
   /// aligned 16 bytes: the stage keeps their misalignment.
@@ -356,7 +248,7 @@ struct TensorMatmul {
     for (int i = simt::thread_index(); i < kSums; i += kThreads) {
       float total = 0.0F;
       for (int part = 0; part < kParts; ++part) total += parts[part * kSums + i];
-      put(args, place, i % 16, i / 16, total);
+      put_output(args, place, i % 16, i / 16, total);
     }
   }
 
@@ -371,20 +263,12 @@ struct TensorMatmul {
           const int output = first_output + m * 16 + simt::lane_index() / 4 + i / 2 * 8;
           const int row = first_row + n * 8 + simt::lane_index() % 4 * 2 + i % 2;
           if (args.partial == nullptr) {
-            put(args, place, output, row, totals[m][n][i]);
+            put_output(args, place, output, row, totals[m][n][i]);
           } else if (place.output + output < place.job.outputs && row < place.rows_left) {
             args.partial[(static_cast<int64_t>(part) * args.rows + place.row + row) * args.outputs +
                          place.job.first_output + place.output + output] = totals[m][n][i];
           }
         }
-  }
-
-  static HEARTH_KERNEL void put(const Args& args, const Place& place, int output_in_tile,
-                                int row_in_tile, float total) {
-    const int output = place.output + output_in_tile;
-    if (output >= place.job.outputs || row_in_tile >= place.rows_left) return;
-    finish_output(args, place.job, place.row + row_in_tile, output,
-                  place.bias == nullptr ? nullptr : place.bias + output, total);
   }
 };
 

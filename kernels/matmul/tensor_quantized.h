@@ -29,6 +29,25 @@ struct QuantizedFormat {
   static HEARTH_KERNEL int plane_copy(int p) { return p == 0 ? 16 : 4; }
   static HEARTH_KERNEL int plane_bytes(int p, int values) { return p == 0 ? values : values / 8; }
 
+  /// A group's part of a sum but for x's scale, from its halves' products and sums of x.
+  static HEARTH_KERNEL float scaled_group(const int32_t (&dots)[2], const int32_t (&sums)[2],
+                                          const LaneScales& scales) {
+    if constexpr (Unpack::kTwoScales) {
+      float t = static_cast<float>(dots[0] - Unpack::kOffset * sums[0]) * scales.scale[0];
+      t = fmaf(static_cast<float>(dots[1] - Unpack::kOffset * sums[1]), scales.scale[1], t);
+      if constexpr (Unpack::kMin) {
+        t = fmaf(-scales.min[0], static_cast<float>(sums[0]), t);
+        t = fmaf(-scales.min[1], static_cast<float>(sums[1]), t);
+      }
+      return t;
+    } else {
+      const int32_t sum = sums[0] + sums[1];
+      float t = static_cast<float>(dots[0] + dots[1] - Unpack::kOffset * sum) * scales.scale[0];
+      if constexpr (Unpack::kMin) t = fmaf(-scales.min[0], static_cast<float>(sum), t);
+      return t;
+    }
+  }
+
   template <int kM, int kN>
   struct Operands {
     const unsigned char* weight[kM][2];   // a lane's rows `row` and `row` + 8
