@@ -28,8 +28,9 @@ Sampler::Sampler(SamplingParams params, std::span<const int32_t> prompt, int32_t
                                    [&](const auto& bias) { return in_vocab(bias.first); }),
                "logit_bias token");
   HEARTH_CHECK(std::ranges::all_of(prompt, in_vocab), "prompt token");
-  for (const auto& [token, bias] : params_.logit_bias) biases_.push_back({token, bias});
-  std::ranges::stable_sort(biases_, {}, &kernels::TokenBias::token);
+  for (const auto& [token, bias] : params_.logit_bias)
+    biases_.insert(std::ranges::upper_bound(biases_, token, {}, &kernels::TokenBias::token),
+                   {token, bias});
   if (params_.repetition_penalty != 1.0F)
     for (const int32_t token : prompt) count_of(token);
 }

@@ -1,6 +1,6 @@
 #include <algorithm>
 #include <array>
-#include <functional>
+#include <utility>
 #include <vector>
 
 #include "kernels/sampling/sampling.h"
@@ -26,7 +26,7 @@ uint64_t total_mass(const std::vector<Candidate>& candidates) {
 /// is kept.
 template <typename Key, typename Weight>
 void keep_prefix(std::vector<Candidate>& candidates, uint64_t target, Key key, Weight weight) {
-  std::ranges::stable_sort(candidates, {}, key);  // they were in order of ids
+  std::ranges::sort(candidates, {}, [&](const Candidate& c) { return std::pair(key(c), c.token); });
   size_t count = 0;
   for (uint64_t sum = 0; count < candidates.size() && sum < target; ++count)
     sum += weight(candidates[count]);
@@ -109,7 +109,7 @@ void note_logprobs(const SampleArgs& args, int32_t r, const std::vector<float>& 
   std::vector<TopLogit> all;
   for (size_t i = 0; i < logits.size(); ++i)
     if (logits[i] > -INFINITY) all.push_back({static_cast<int32_t>(i), logits[i]});
-  std::ranges::stable_sort(all, std::greater(), &TopLogit::logit);
+  std::ranges::sort(all, {}, [](const TopLogit& t) { return std::pair(-t.logit, t.token); });
   result.num_top = std::min(args.row[r].num_top, static_cast<int32_t>(all.size()));
   std::copy_n(all.begin(), result.num_top, args.top + int64_t{r} * kSampleMostTop);
 }

@@ -190,8 +190,8 @@ void fill_row(Random& random, World& world, size_t r) {
   for (int32_t i = 0; i < row.num_biases; ++i)
     biases[i] = {static_cast<int32_t>(random() % static_cast<uint32_t>(world.vocab_size)),
                  one_of(random, {-100.0F, 100.0F, 1.5F, -3.0F})};
-  std::stable_sort(biases, biases + row.num_biases,
-                   [](const TokenBias& a, const TokenBias& b) { return a.token < b.token; });
+  std::sort(biases, biases + row.num_biases,
+            [](const TokenBias& a, const TokenBias& b) { return a.token < b.token; });
   TokenCount* counts = world.counts.data() + int64_t{row.slot} * kSampleMostCounts;
   row.num_counts = std::min<int32_t>(static_cast<int32_t>(random() % 300), world.vocab_size);
   for (int32_t i = 0; i < row.num_counts; ++i)
