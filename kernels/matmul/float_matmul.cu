@@ -52,11 +52,12 @@ struct SplitRowsKernel {
   }
 };
 
-/// A warp for each output and 8 rows: lane l multiplies values l, l + 32, …; the lanes are folded
-/// by halves.
+/// A warp for each output and 8 rows: lane l multiplies values l, l + 32, …, or of F32 weights
+/// whose rows are whole vectors 4 l … + 3, 4 l + 128 … + 131, …; the lanes are folded by halves.
 struct FloatArgs {
   TensorMatmulArgs matmul;
   DType type;
+  bool vectors;
 };
 
 struct FloatMatmulKernel {
@@ -93,16 +94,59 @@ struct FloatMatmulKernel {
     return type == DType::kF16 ? simt::half_to_float(bits) : bf16_to_f32(bits);
   }
 
-  static HEARTH_KERNEL void multiply(const Args& args, const TensorJob& job, const uint8_t* weight,
-                                     float bias, int output, int begin, int end) {
+  static HEARTH_KERNEL void add_values(const Args& args, const uint8_t* weight, int begin, int end,
+                                       float (&sums)[kRows]) {
     const int64_t cols = args.matmul.cols;
     const auto* x = reinterpret_cast<const float*>(args.matmul.planes[0].data);
-    float sums[kRows] = {};
     for (int64_t i = simt::lane_index(); i < cols; i += simt::kWarp) {
       const float w = weight_at(args.type, weight, i);
       HEARTH_UNROLL
       for (int r = 0; r < kRows; ++r)
         if (begin + r < end) sums[r] = fmaf(w, x[(begin + r) * cols + i], sums[r]);
+    }
+  }
+
+  /// A router's few rows of weights do not fill the device: what counts is how many loads of a lane
+  /// are on their way at a time.
+  static HEARTH_KERNEL void add_vectors(const TensorMatmulArgs& args, const simt::Vec16* weight,
+                                        int begin, int end, float (&sums)[kRows]) {
+    constexpr int kAhead = 4;
+    const int vectors = args.cols / 4;
+    const auto* x = reinterpret_cast<const simt::Vec16*>(args.planes[0].data);
+    for (int first = simt::lane_index(); first < vectors; first += kAhead * simt::kWarp) {
+      simt::Vec16 w[kAhead];
+      HEARTH_UNROLL
+      for (int a = 0; a < kAhead; ++a)
+        if (first + a * simt::kWarp < vectors) w[a] = weight[first + a * simt::kWarp];
+      for (int row = begin; row < end; ++row) {
+        const simt::Vec16* of_row = x + static_cast<int64_t>(row) * vectors;
+        float sum = 0.0F;
+        HEARTH_UNROLL
+        for (int r = 0; r < kRows; ++r) sum = row - begin == r ? sums[r] : sum;
+        HEARTH_UNROLL
+        for (int a = 0; a < kAhead; ++a)
+          if (first + a * simt::kWarp < vectors)
+            sum = dot(w[a], of_row[first + a * simt::kWarp], sum);
+        HEARTH_UNROLL
+        for (int r = 0; r < kRows; ++r) sums[r] = row - begin == r ? sum : sums[r];
+      }
+    }
+  }
+
+  static HEARTH_KERNEL float dot(const simt::Vec16& a, const simt::Vec16& b, float sum) {
+    HEARTH_UNROLL
+    for (int i = 0; i < 4; ++i)
+      sum = fmaf(float_from_bits(a.word[i]), float_from_bits(b.word[i]), sum);
+    return sum;
+  }
+
+  static HEARTH_KERNEL void multiply(const Args& args, const TensorJob& job, const uint8_t* weight,
+                                     float bias, int output, int begin, int end) {
+    float sums[kRows] = {};
+    if (args.vectors) {
+      add_vectors(args.matmul, reinterpret_cast<const simt::Vec16*>(weight), begin, end, sums);
+    } else {
+      add_values(args, weight, begin, end, sums);
     }
     for (int r = 0; r < kRows; ++r) {
       const float sum = simt::warp_sum(sums[r]);
@@ -114,6 +158,16 @@ struct FloatMatmulKernel {
   }
 };
 
+/// Whether rows of F32 weights can be loaded 16 bytes at a time.
+bool has_vectors(DType type, const TensorMatmulArgs& args) {
+  const auto aligned = [](const void* at) { return reinterpret_cast<uintptr_t>(at) % 16 == 0; };
+  if (type != DType::kF32 || args.cols % 4 != 0 || args.weight_row_bytes % 16 != 0 ||
+      args.expert_bytes % 16 != 0 || !aligned(args.planes[0].data))
+    return false;
+  return std::all_of(args.jobs, args.jobs + args.num_jobs,
+                     [&](const TensorJob& job) { return aligned(job.weight); });
+}
+
 void launch_plain(const ExecContext& context, DType type, TensorMatmulArgs args) {
   int tiles = 0;
   for (int j = 0; j < args.num_jobs; ++j) {
@@ -124,7 +178,7 @@ void launch_plain(const ExecContext& context, DType type, TensorMatmulArgs args)
                             ? 1
                             : (args.rows + FloatMatmulKernel::kRows - 1) / FloatMatmulKernel::kRows;
   simt::launch<FloatMatmulKernel>(context, {.x = tiles, .y = row_tiles, .z = expert_ctas(args)},
-                                  sizeof(int32_t), {args, type});
+                                  sizeof(int32_t), {args, type, has_vectors(type, args)});
 }
 
 /// Whether the tensor cores of this device take the type, rows are whole groups, and 16 bytes of
