@@ -285,13 +285,18 @@ HEARTH_OWN_REGISTERS inline void add_fixed_values(const int32_t* weights, const 
   }
 }
 
-/// add_fixed_values for all queries and dims of a block.
+// How often folding a tile into eight queries asks for lines.
+inline constexpr int kFoldAsks = 4;
+
+/// add_fixed_values for all queries and dims of a block. Asks for lines, `lines` a time.
 template <int Q>
-inline void add_block_values(const FixedBlock& block, FixedItem& work, TileRange pairs, int cols) {
+inline void add_block_values(const FixedBlock& block, FixedItem& work, TileRange pairs, int cols,
+                             Ahead& ahead, size_t lines) {
   constexpr int kQueries = Q < 4 ? Q : 4;
   constexpr int kColumns = 16 / kQueries < 8 ? 16 / kQueries : 8;
   const int stride = 2 * cols;
   for (int query = 0; query < block.count; query += kQueries) {
+    ahead.ask_lines(lines);
     const int lane = Lanes<Q>::score_lane(query, 0);
     float* out = work.out + (block.first + query) * cols;
     int d = 0;
@@ -305,13 +310,17 @@ inline void add_block_values(const FixedBlock& block, FixedItem& work, TileRange
   }
 }
 
-/// Folds the tile into the queries of a block. With kAll, each of them sees all of it.
+/// Folds the tile into the queries of a block. With kAll, each of them sees all of it. Asks for the
+/// lines of `ahead` meanwhile.
 template <int Q, bool kAll>
 inline void fold_tile(const AttentionArgs& args, FixedBlock& block, FixedItem& work,
-                      LaneRange range, TileRange tokens) {
+                      LaneRange range, TileRange tokens, Ahead& ahead) {
   const int head_dim = args.kv.head_dim;
+  const size_t lines = ahead.lines_of_part(kFoldAsks);
+  ahead.ask_lines(lines);
   const Vec largest =
       score_tile<Q, kAll>(block, work.tile, padded_k(head_dim), args.softcap, range, work.scores);
+  ahead.ask_lines(lines);
   const Vec value_scale = largest_value_scale<Q, kAll>(work.tile, range);
   const Vec total =
       weigh_tile<Q, kAll>(work.tile, largest, fixing_factor(value_scale), range, work.scores);
@@ -329,13 +338,15 @@ inline void fold_tile(const AttentionArgs& args, FixedBlock& block, FixedItem& w
   store(block.sum, fma(total, share, load(block.sum) * correction));
   store(work.correction, correction);
   store(work.gain, value_scale * set1(1.0F / kFixedMax) * share);
-  add_block_values<Q>(block, work, {tokens.begin / 2, (tokens.end + 1) / 2}, padded_v(head_dim));
+  add_block_values<Q>(block, work, {tokens.begin / 2, (tokens.end + 1) / 2}, padded_v(head_dim),
+                      ahead, lines);
 }
 
-/// The same for a block that may see a part of the tile, or nothing. `tokens` are those that any
-/// query of the item sees, `position` is the tile's.
+/// The same for a block that may see a part of the tile, or nothing.
 inline void attend_block(const AttentionArgs& args, FixedBlock& block, FixedItem& work,
-                         int position, TileRange tokens) {
+                         const Tile& tile, Ahead& ahead) {
+  const int position = tile.position;
+  const TileRange tokens = tile.tokens;
   const __m512i at = _mm512_set1_epi32(position);
   const __m512i limit = _mm512_set1_epi32(tokens.end);
   const LaneRange range = {
@@ -349,9 +360,9 @@ inline void attend_block(const AttentionArgs& args, FixedBlock& block, FixedItem
                    _mm512_cmplt_epi32_mask(range.end, limit) == 0;
   with_lanes(block.lanes, [&]<int Q>(Lanes<Q>) {
     if (all)
-      fold_tile<Q, true>(args, block, work, range, tokens);
+      fold_tile<Q, true>(args, block, work, range, tokens, ahead);
     else
-      fold_tile<Q, false>(args, block, work, range, tokens);
+      fold_tile<Q, false>(args, block, work, range, tokens, ahead);
   });
 }
 
@@ -381,33 +392,16 @@ inline void attend_fixed(const AttentionArgs& args, const KvStrides& strides,
   const auto fix = kv.head_dim == 64    ? fix_tile<Fix, 64>
                    : kv.head_dim == 128 ? fix_tile<Fix, 128>
                                         : fix_tile<Fix, 0>;
+  const TileCursor first = first_tile(args, strides, item);
   FixedItem work;
   const int blocks = load_blocks(args, item, work);
-  const int first_position = item.sequence->first_position + item.first_row;
-  const int last_position = first_position + item.num_rows - 1;
-  const int oldest = visible(args, first_position, 0, last_position + 1).begin;
-  const int last_page = last_position / kv.page_tokens;
-  for (int page = oldest / kv.page_tokens; page <= last_page; ++page) {
-    const uint8_t* rows = kv_head_rows(kv, strides, item.sequence->pages[page], item.kv_head);
-    for (int slot = 0; slot < kv.page_tokens; slot += kTileTokens) {
-      const int position = page * kv.page_tokens + slot;
-      const int count = min_int(kTileTokens, kv.page_tokens - slot);
-      // Ranges of consecutive rows begin and end in order.
-      const TileRange tokens = {visible(args, first_position, position, count).begin,
-                                visible(args, last_position, position, count).end};
-      if (tokens.begin >= tokens.end) continue;
-      const uint8_t* k = rows + static_cast<size_t>(slot) * strides.row_bytes;
-      const uint8_t* next = k + kTileTokens * strides.row_bytes;
-      if (slot + kTileTokens >= kv.page_tokens)  // on the last page there is none
-        next = page == last_page
-                   ? nullptr
-                   : kv_head_rows(kv, strides, item.sequence->pages[page + 1], item.kv_head);
-      const uint8_t* next_v = next == nullptr ? nullptr : next + strides.v_offset;
-      fix({k, strides.row_bytes, next}, {k + strides.v_offset, strides.row_bytes, next_v}, tokens,
-          kv.head_dim, work.tile);
-      for (int i = 0; i < blocks; ++i) attend_block(args, work.blocks[i], work, position, tokens);
-    }
-  }
+  for_each_tile(args, strides, item, first, [&](Tile& tile) {
+    fix({tile.k, strides.row_bytes}, {tile.v, strides.row_bytes}, tile.tokens, kv.head_dim,
+        work.tile, tile.next_values);
+    for (int i = 0; i < blocks; ++i)
+      attend_block(args, work.blocks[i], work, tile, tile.later_keys);
+    tile.later_keys.ask_all();
+  });
   for (int i = 0; i < blocks; ++i) {
     const FixedBlock& block = work.blocks[i];
     with_lanes(block.lanes, [&]<int Q>(Lanes<Q>) {

@@ -236,21 +236,17 @@ struct FixQ8 {
   }
 };
 
-/// Asks for row `token` of the next tile, if there is one: the lines that end in it.
-inline void prefetch_row(TileRows rows, int token) {
-  if (rows.next == nullptr) return;
-  const size_t begin = static_cast<size_t>(token) * rows.row_bytes / kLineBytes;
-  const size_t end = static_cast<size_t>(token + 1) * rows.row_bytes / kLineBytes;
-  for (size_t line = begin; line < end; ++line) prefetch_next(rows, line * kLineBytes);
-}
+// How often the making of a tile asks for lines: every second token of K, then of V.
+inline constexpr int kFixAsks = kTileTokens;
 
 /// Fills tile.k from the rows in `range`; the others become 0.
 template <typename Fix>
 __attribute__((always_inline)) inline void fix_keys(const typename Fix::Rows& fixed, TileRows k,
-                                                    TileRange range, int head_dim,
-                                                    FixedTile& tile) {
+                                                    TileRange range, int head_dim, FixedTile& tile,
+                                                    Ahead& ahead) {
+  const size_t lines = ahead.lines_of_part(kFixAsks);
   for (int t = 0; t < kTileTokens; ++t) {
-    prefetch_row(k, t);
+    if (t % 2 == 0) ahead.ask_lines(lines);
     int16_t* to = tile.k + t * kKeyStride;
     if (t >= range.begin && t < range.end)
       Fix::fix_key(fixed, k.base + static_cast<size_t>(t) * k.row_bytes, t, head_dim, to);
@@ -263,11 +259,11 @@ __attribute__((always_inline)) inline void fix_keys(const typename Fix::Rows& fi
 template <typename Fix>
 __attribute__((always_inline)) inline void fix_values(const typename Fix::Rows& fixed, TileRows v,
                                                       TileRange range, int head_dim,
-                                                      FixedTile& tile) {
+                                                      FixedTile& tile, Ahead& ahead) {
   const int stride = 2 * padded_v(head_dim);
+  const size_t lines = ahead.lines_of_part(kFixAsks);
   for (int t = 0; t < kTileTokens; t += 2) {
-    prefetch_row(v, t);
-    prefetch_row(v, t + 1);
+    ahead.ask_lines(lines);
     int16_t* to = tile.v + t / 2 * stride;
     const uint8_t* row = v.base + static_cast<size_t>(t) * v.row_bytes;
     if (t >= range.begin && t + 1 < range.end) {
@@ -286,9 +282,10 @@ __attribute__((always_inline)) inline void fix_values(const typename Fix::Rows& 
 
 /// Fills the tile from the rows in `range` of K and V. kDims is the head_dim, or 0 for any: the
 /// usual ones have loops of constant length. What is gathered word by word is in L1 before it is
-/// read as vectors.
+/// read as vectors. Asks for the lines of `ahead` meanwhile.
 template <typename Fix, int kDims>
-inline void fix_tile(TileRows k, TileRows v, TileRange range, int any_dim, FixedTile& tile) {
+inline void fix_tile(TileRows k, TileRows v, TileRange range, int any_dim, FixedTile& tile,
+                     Ahead& ahead) {
   const int head_dim = kDims > 0 ? kDims : any_dim;
   typename Fix::Rows keys;
   typename Fix::Rows values;
@@ -296,8 +293,8 @@ inline void fix_tile(TileRows k, TileRows v, TileRange range, int any_dim, Fixed
   Fix::gather(v, range, head_dim, values);
   Fix::measure(head_dim, keys, tile.k_scale);
   Fix::measure(head_dim, values, tile.v_scale);
-  fix_keys<Fix>(keys, k, range, head_dim, tile);
-  fix_values<Fix>(values, v, range, head_dim, tile);
+  fix_keys<Fix>(keys, k, range, head_dim, tile, ahead);
+  fix_values<Fix>(values, v, range, head_dim, tile, ahead);
 }
 
 }  // namespace hearth::kernels::avx512
