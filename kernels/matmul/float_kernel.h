@@ -1,9 +1,10 @@
 #pragma once
 // The matmul of F32, F16 and BF16 weights over an instruction set (see quantized_kernel.h for Isa).
 //
-// An output has two accumulators of kLanes lanes; vector v of a row goes to accumulator v % 2, in
-// order, and the last, partial vector is padded with zeros. At the end their sum is reduced by one
-// fixed tree. Tiles of several weight rows and rows of x only share loads.
+// Columns are cut into blocks of kBlockCols by their number alone. An output's block sum has
+// kLanes lanes, vectors going to it in order, the last, partial one padded with zeros; block sums
+// are added in order, and at the end the lanes are folded by one fixed tree. Tiles of several
+// weight rows and rows of x only share loads.
 
 #include <cstring>
 
@@ -24,112 +25,168 @@ struct FloatTask {
   int64_t out_stride;
 };
 
-/// kM rows of weights times kR rows of x; dots[m][r]. Asks for as many lines of what comes next as
-/// it reads.
+/// A tile's weights and four rows of x stay in L1 while they are multiplied.
+inline constexpr int64_t kBlockCols = 1024;
+
+/// acc[m][r] = the sum of one block, `cols` columns from w[m] and x[r] on. Asks for as many lines
+/// of what comes next as it reads.
 template <typename Word, typename Isa, int kM, int kR>
-HEARTH_HOST_DEVICE void dot_tile(const FloatTask& task, int64_t o, int64_t r0,
-                                 LinePrefetch& prefetch, float (&dots)[kM][kR]) {
-  constexpr int kLines = kM * 2 * Isa::kLanes * static_cast<int>(sizeof(Word)) / 64;
+HEARTH_HOST_DEVICE void sum_block(const Word* const (&w)[kM], const float* const (&x)[kR],
+                                  int64_t cols, LinePrefetch& prefetch,
+                                  typename Isa::F (&acc)[kM][kR]) {
   using F = typename Isa::F;
   constexpr int kLanes = Isa::kLanes;
+  constexpr int kLines = (kM * 2 * kLanes * static_cast<int>(sizeof(Word)) + 63) / 64;
+  HEARTH_UNROLL
+  for (int m = 0; m < kM; ++m) HEARTH_UNROLL
+  for (int r = 0; r < kR; ++r) acc[m][r] = Isa::zero();
+  const auto step = [&](const Word* const(&from)[kM], const float* const(&values)[kR], int64_t k)
+                        HEARTH_INLINE_LAMBDA {
+                          F wide[kM];
+                          HEARTH_UNROLL
+                          for (int m = 0; m < kM; ++m) wide[m] = Isa::load_weights(from[m] + k);
+                          HEARTH_UNROLL
+                          for (int r = 0; r < kR; ++r) {
+                            const F value = Isa::load(values[r] + k);
+                            HEARTH_UNROLL
+                            for (int m = 0; m < kM; ++m)
+                              acc[m][r] = Isa::fmadd(wide[m], value, acc[m][r]);
+                          }
+                        };
+  int64_t k = 0;
+  for (; k + 2 * kLanes <= cols; k += 2 * kLanes) {
+    prefetch.lines(kLines);
+    step(w, x, k);
+    step(w, x, k + kLanes);
+  }
+  if (k + kLanes <= cols) {
+    step(w, x, k);
+    k += kLanes;
+  }
+  if (k == cols) return;
+  const auto left = static_cast<size_t>(cols - k);
+  alignas(64) float last_x[kR][kLanes] = {};
+  alignas(64) Word last_w[kM][kLanes] = {};
+  const float* padded_x[kR];
+  const Word* padded_w[kM];
+  for (int r = 0; r < kR; ++r) {
+    memcpy(last_x[r], x[r] + k, left * sizeof(float));
+    padded_x[r] = last_x[r];
+  }
+  for (int m = 0; m < kM; ++m) {
+    memcpy(last_w[m], w[m] + k, left * sizeof(Word));
+    padded_w[m] = last_w[m];
+  }
+  step(padded_w, padded_x, 0);
+}
+
+/// Rows of x that share a pass over the weights: they stay in L2 from tile to tile.
+inline constexpr int kFloatPassRows = 96;
+inline constexpr int64_t kFloatPassBytes = 768 << 10;
+
+/// Sums of a tile so far, [row of x][weight row].
+template <typename Isa, int kM>
+struct alignas(64) FloatSums {
+  float sum[kFloatPassRows][kM][Isa::kLanes];
+};
+
+/// Adds columns [k, k + cols) of kM weight rows and kR rows of x to sums[r][m], or begins them.
+template <typename Word, typename Isa, int kM, int kR>
+void add_block(const FloatTask& task, int64_t o, int64_t r0, int64_t k, int64_t cols,
+               LinePrefetch& prefetch, float (*sums)[kM][Isa::kLanes]) {
   const Word* w[kM];
   const float* x[kR];
-  F acc[2][kM][kR];
   HEARTH_UNROLL
   for (int m = 0; m < kM; ++m)
-    w[m] = reinterpret_cast<const Word*>(task.weight + static_cast<size_t>(o + m) * task.row_bytes);
+    w[m] =
+        reinterpret_cast<const Word*>(task.weight + static_cast<size_t>(o + m) * task.row_bytes) +
+        k;
   HEARTH_UNROLL
-  for (int r = 0; r < kR; ++r) x[r] = task.x + (r0 + r) * task.cols;
+  for (int r = 0; r < kR; ++r) x[r] = task.x + (r0 + r) * task.cols + k;
+  typename Isa::F acc[kM][kR];
+  sum_block<Word, Isa, kM, kR>(w, x, cols, prefetch, acc);
   HEARTH_UNROLL
-  for (int m = 0; m < kM; ++m) HEARTH_UNROLL
-  for (int r = 0; r < kR; ++r) acc[0][m][r] = acc[1][m][r] = Isa::zero();
-
-  // Which accumulators a vector goes to must be known to the compiler: else they lie in memory.
-  const auto step = [&]<int kU>(int64_t k) HEARTH_INLINE_LAMBDA {
-    F wide[kM];
-    HEARTH_UNROLL
-    for (int m = 0; m < kM; ++m) wide[m] = Isa::load_weights(w[m] + k);
-    HEARTH_UNROLL
-    for (int r = 0; r < kR; ++r) {
-      const F values = Isa::load(x[r] + k);
-      HEARTH_UNROLL
-      for (int m = 0; m < kM; ++m) acc[kU][m][r] = Isa::fmadd(wide[m], values, acc[kU][m][r]);
-    }
-  };
-  const auto last_step = [&]<int kU>(int64_t k) HEARTH_INLINE_LAMBDA {
-    const auto left = static_cast<size_t>(task.cols - k);
-    alignas(64) float last_x[kR][kLanes] = {};
-    HEARTH_UNROLL
-    for (int r = 0; r < kR; ++r) memcpy(last_x[r], x[r] + k, left * sizeof(float));
-    HEARTH_UNROLL
-    for (int m = 0; m < kM; ++m) {
-      alignas(64) Word last_w[kLanes] = {};
-      memcpy(last_w, w[m] + k, left * sizeof(Word));
-      const F wide = Isa::load_weights(last_w);
-      HEARTH_UNROLL
-      for (int r = 0; r < kR; ++r)
-        acc[kU][m][r] = Isa::fmadd(wide, Isa::load(last_x[r]), acc[kU][m][r]);
-    }
-  };
-  int64_t k = 0;
-  for (; k + 2 * kLanes <= task.cols; k += 2 * kLanes) {
-    prefetch.lines(kLines);
-    step.template operator()<0>(k);
-    step.template operator()<1>(k + kLanes);
-  }
-  if (k + kLanes <= task.cols) {
-    step.template operator()<0>(k);
-    k += kLanes;
-    if (k < task.cols) last_step.template operator()<1>(k);
-  } else if (k < task.cols) {
-    last_step.template operator()<0>(k);
-  }
-  HEARTH_UNROLL
-  for (int m = 0; m < kM; ++m) HEARTH_UNROLL
-  for (int r = 0; r < kR; ++r) dots[m][r] = Isa::sum(Isa::add(acc[0][m][r], acc[1][m][r]));
+  for (int r = 0; r < kR; ++r) HEARTH_UNROLL
+  for (int m = 0; m < kM; ++m)
+    Isa::store(sums[r][m], k == 0 ? acc[m][r] : Isa::add(Isa::load(sums[r][m]), acc[m][r]));
 }
 
-template <typename Word, typename Isa, int kM, int kR>
-void store_tile(const FloatTask& task, int64_t o, int64_t r0, LinePrefetch& prefetch) {
-  float dots[kM][kR];
-  dot_tile<Word, Isa, kM, kR>(task, o, r0, prefetch, dots);
-  for (int r = 0; r < kR; ++r) {
-    float* out = task.out + (r0 + r) * task.out_stride + o;
-    for (int m = 0; m < kM; ++m) {
-      float value = dots[m][r];
-      if (task.bias != nullptr) value = value + task.bias[o + m];
-      if (task.accumulate) value = value + out[m];
-      out[m] = value;
+template <typename Isa>
+HEARTH_HOST_DEVICE void store_output(const FloatTask& task, int64_t o, int64_t r,
+                                     typename Isa::F sum) {
+  float* out = task.out + r * task.out_stride + o;
+  float value = Isa::sum(sum);
+  if (task.bias != nullptr) value = value + task.bias[o];
+  if (task.accumulate) value = value + *out;
+  *out = value;
+}
+
+/// kM weight rows from `o` on times `rows` rows of x from r0 on.
+template <typename Word, typename Isa, int kM>
+void multiply_float_tile(const FloatTask& task, int64_t o, int64_t r0, int rows,
+                         LinePrefetch& prefetch, FloatSums<Isa, kM>& sums) {
+  constexpr int kMost = Isa::kFloatTileRows;
+  const int tiles = (rows + kMost - 1) / kMost;
+  const int at_once = (rows + tiles - 1) / tiles;  // 8 rows: 4 and 4, not 6 and 2
+  for (int64_t k = 0; k < task.cols; k += kBlockCols) {
+    const int64_t cols = task.cols - k < kBlockCols ? task.cols - k : kBlockCols;
+    for (int r = 0; r < rows;) {
+      dispatch_rows<kMost>(
+          rows - r < at_once ? rows - r : at_once, [&]<int kRows>() HEARTH_INLINE_LAMBDA {
+            add_block<Word, Isa, kM, kRows>(task, o, r0 + r, k, cols, prefetch, sums.sum + r);
+            r += kRows;
+          });
     }
+  }
+  for (int r = 0; r < rows; ++r)
+    for (int m = 0; m < kM; ++m) store_output<Isa>(task, o + m, r0 + r, Isa::load(sums.sum[r][m]));
+}
+
+/// One row of x: the weight rows one by one, one long stream from memory. Block sums do not wait
+/// for each other.
+template <typename Word, typename Isa>
+void multiply_float_row(const FloatTask& task, int64_t begin, int64_t end) {
+  LinePrefetch none;
+  for (int64_t o = begin; o < end; ++o) {
+    const auto* row =
+        reinterpret_cast<const Word*>(task.weight + static_cast<size_t>(o) * task.row_bytes);
+    typename Isa::F total = Isa::zero();
+    for (int64_t k = 0; k < task.cols; k += kBlockCols) {
+      const int64_t cols = task.cols - k < kBlockCols ? task.cols - k : kBlockCols;
+      const Word* const w[1] = {row + k};
+      const float* const x[1] = {task.x + k};
+      typename Isa::F acc[1][1];
+      sum_block<Word, Isa, 1, 1>(w, x, cols, none, acc);
+      total = k == 0 ? acc[0][0] : Isa::add(total, acc[0][0]);
+    }
+    store_output<Isa>(task, o, 0, total);
   }
 }
 
-/// All rows of x times weight rows [begin, end). A lone row of x takes weight rows one by one, one
-/// long stream from memory. More rows take tiles of weights, which stay in L1 while x passes from
-/// L2, and meanwhile ask for the next tile in file order.
+/// All rows of x times weight rows [begin, end). More rows than one take tiles of weights, which
+/// stay in L1 while x passes from L2, and meanwhile ask for the next tile in file order.
 template <typename Word, typename Isa>
 void multiply_floats(const FloatTask& task, int64_t begin, int64_t end) {
   constexpr int kM = Isa::kFloatTileWeights;
-  constexpr int kMost = Isa::kFloatTileRows;
-  LinePrefetch prefetch;
-  int64_t o = begin;
-  if (task.rows > 1) {
+  if (task.rows == 1) return multiply_float_row<Word, Isa>(task, begin, end);
+  const int64_t fitting = kFloatPassBytes / (task.cols * static_cast<int64_t>(sizeof(float)));
+  const int64_t tile_rows = Isa::kFloatTileRows;
+  int64_t pass_rows = fitting / tile_rows * tile_rows;
+  if (pass_rows < 4 * tile_rows) pass_rows = 4 * tile_rows;
+  if (pass_rows > kFloatPassRows) pass_rows = kFloatPassRows;
+  FloatSums<Isa, kM> sums;
+  FloatSums<Isa, 1> last_sums;
+  for (int64_t r0 = 0; r0 < task.rows; r0 += pass_rows) {
+    const int rows = static_cast<int>(task.rows - r0 < pass_rows ? task.rows - r0 : pass_rows);
+    LinePrefetch prefetch;
+    int64_t o = begin;
     for (; o + kM <= end; o += kM) {
       const uint8_t* next = task.weight + static_cast<size_t>(o + kM) * task.row_bytes;
       prefetch.set(next, o + 2 * kM <= end ? next + kM * task.row_bytes : next);
-      int64_t r = 0;
-      while (r < task.rows) {
-        const int left = task.rows - r < kMost ? static_cast<int>(task.rows - r) : kMost;
-        dispatch_rows<kMost>(left, [&]<int kRows>() HEARTH_INLINE_LAMBDA {
-          store_tile<Word, Isa, kM, kRows>(task, o, r, prefetch);
-          r += kRows;
-        });
-      }
+      multiply_float_tile<Word, Isa, kM>(task, o, r0, rows, prefetch, sums);
     }
+    for (; o < end; ++o) multiply_float_tile<Word, Isa, 1>(task, o, r0, rows, prefetch, last_sums);
   }
-  LinePrefetch none;
-  for (; o < end; ++o)
-    for (int64_t r = 0; r < task.rows; ++r) store_tile<Word, Isa, 1, 1>(task, o, r, none);
 }
 
 }  // namespace hearth::kernels::simd

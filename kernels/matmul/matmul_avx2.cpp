@@ -16,9 +16,9 @@ struct Avx2 {
   static constexpr bool kIndexedDots = false;
   static constexpr bool kWideLoads = false;
   static constexpr int kTileRowsOfHalves = 3;
-  // 2 * 2 * 2 accumulators, 2 weights and one vector of x.
-  static constexpr int kFloatTileWeights = 2;
-  static constexpr int kFloatTileRows = 2;
+  // 3 * 4 accumulators, 3 weights and one vector of x fill all 16 registers.
+  static constexpr int kFloatTileWeights = 3;
+  static constexpr int kFloatTileRows = 4;
 
   HEARTH_HOST_DEVICE static F zero() { return _mm256_setzero_ps(); }
   HEARTH_HOST_DEVICE static F load(const float* p) { return _mm256_loadu_ps(p); }

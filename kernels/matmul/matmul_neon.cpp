@@ -16,9 +16,9 @@ struct Neon {
   static constexpr bool kIndexedDots = true;
   static constexpr bool kWideLoads = false;
   static constexpr int kTileRowsOfHalves = 2;  // two dot products each
-  // 2 * 4 * 3 accumulators, 4 weights and one vector of x fill 29 of 32 registers.
-  static constexpr int kFloatTileWeights = 4;
-  static constexpr int kFloatTileRows = 3;
+  // 6 * 4 accumulators, 6 weights and one vector of x fill 31 of 32 registers.
+  static constexpr int kFloatTileWeights = 6;
+  static constexpr int kFloatTileRows = 4;
 
   HEARTH_HOST_DEVICE static F zero() { return vdupq_n_f32(0.0F); }
   HEARTH_HOST_DEVICE static F load(const float* p) { return vld1q_f32(p); }
