@@ -2,6 +2,7 @@
 // the promise that a row's bits are the same either way.
 
 #include "kernels/attention/attention.h"
+#include "kernels/cuda/emulator/emulator.h"
 #include "tests/kernels/attention/support_attention.h"
 #include "tests/kernels/cuda/support_device.h"
 
@@ -126,5 +127,21 @@ TEST_CASE("tensor attention: what a row does not see does not reach it") {
       alone[0].resize(before);
       check_same_bits(whole, alone);
     }
+  }
+}
+
+TEST_CASE("tensor attention: the order of threads changes no bit") {
+  namespace emulator = simt::emulator;
+  use_device(*test_devices().front());
+  for (const auto& shape :
+       {AttentionShape{.head_dim = 256, .num_kv_heads = 1, .group = 3, .sinks = true},
+        AttentionShape{.dtype = DType::kQ8_0, .head_dim = 64, .num_kv_heads = 1}}) {
+    AttentionWorld world(shape, {70, 41});
+    const Rows expected = run_last_alone(world, {70, 41}, 1);
+    for (const auto order : {emulator::Order::kBackward, emulator::Order::kShuffled}) {
+      emulator::set_order(order);
+      check_same_bits(run_last_alone(world, {70, 41}, 1), expected);
+    }
+    emulator::set_order(emulator::Order::kForward);
   }
 }
