@@ -2,6 +2,7 @@
 // Overflow-checked arithmetic for counts, offsets and lengths that come from outside.
 
 #include <concepts>
+#include <limits>
 #include <optional>
 
 namespace hearth {
@@ -20,6 +21,16 @@ template <std::integral T>
   T out;
   if (__builtin_mul_overflow(a, b, &out)) return std::nullopt;
   return out;
+}
+
+/// The same, or the largest value of T where it does not fit.
+template <std::unsigned_integral T>
+[[nodiscard]] constexpr T saturating_add(T a, T b) {
+  return checked_add(a, b).value_or(std::numeric_limits<T>::max());
+}
+template <std::unsigned_integral T>
+[[nodiscard]] constexpr T saturating_mul(T a, T b) {
+  return checked_mul(a, b).value_or(std::numeric_limits<T>::max());
 }
 
 /// The smallest multiple of `alignment` (> 0) that is at least `value`, or nothing on overflow.

@@ -23,12 +23,11 @@ Result<std::unique_ptr<Engine>> Engine::load(const EngineOptions& options) {
   HEARTH_ASSIGN_OR_RETURN(const kernels::KernelTable* table,
                           kernels::select_cpu_kernels(options.isa));
   HEARTH_ASSIGN_OR_RETURN(auto model, Model::load(options.model));
-  HEARTH_ASSIGN_OR_RETURN(std::optional<Gpu> gpu, open_gpu(options, *model));
-  HEARTH_ASSIGN_OR_RETURN(const MemoryPlan plan,
-                          make_memory_plan(options, model->config(), model->file().mapped_bytes(),
-                                           gpu ? &gpu->offer : nullptr));
-  if (!plan.device) gpu.reset();
-  Placement placement = placement_of(plan, gpu ? gpu->device.get() : nullptr);
+  HEARTH_ASSIGN_OR_RETURN(Gpus gpus, open_gpus(options, *model));
+  HEARTH_ASSIGN_OR_RETURN(
+      const MemoryPlan plan,
+      make_memory_plan(options, model->config(), model->file().mapped_bytes(), gpus.offered()));
+  Placement placement = gpus.place(plan);
   placement.weights = {options.weights_exchange, options.gpu_sharers > 0};
   HEARTH_ASSIGN_OR_RETURN(KvCache kv,
                           KvCache::create(model->config(), plan.kv_type, plan.kv_pages, placement));
@@ -43,8 +42,8 @@ Result<std::unique_ptr<Engine>> Engine::load(const EngineOptions& options) {
                                     .page_tokens = plan.page_tokens,
                                     .num_pages = static_cast<int32_t>(plan.kv_pages)};
   auto impl =
-      std::make_unique<Impl>(std::move(model), gpu ? std::move(gpu->device) : nullptr, plan,
-                             std::move(pool), std::move(kv), std::move(forward), scheduling);
+      std::make_unique<Impl>(std::move(model), std::move(gpus.devices), plan, std::move(pool),
+                             std::move(kv), std::move(forward), scheduling);
   impl->hash_logits = options.hash_logits;
   if (kernels::Device* device = impl->forward.output_device();
       device != nullptr && options.gpu_sampling) {
@@ -52,10 +51,10 @@ Result<std::unique_ptr<Engine>> Engine::load(const EngineOptions& options) {
                             DeviceSampler::create(*device, plan.parallel, plan.vocab_size));
   }
   impl->kernels = fmt::format("{} kernels, {} threads", table->name, threads);
-  if (plan.device)
+  for (const DeviceRange& range : placement.devices)
     impl->kernels +=
-        fmt::format("; {} kernels on {} for {} of {} layers", placement.device->table().name,
-                    plan.device->name, plan.device->layers, plan.device->num_layers);
+        fmt::format("; {} kernels on {} for {} of {} layers", range.device->table().name,
+                    range.device->info().name, range.layers.num_layers, plan.num_layers);
   return std::unique_ptr<Engine>(new Engine(std::move(impl)));
 }
 

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "engine/backend/device_list.h"
 #include "engine/backend/gpu_layers.h"
 #include "engine/backend/weights_exchange.h"
 #include "engine/memory_plan.h"
@@ -44,14 +45,18 @@ struct EngineOptions {
   int32_t prefill_chunk = 256;      // most prompt rows of one sequence in one step
   uint64_t memory_limit_bytes = 0;  // 0: what the machine and the cgroup have available
   GpuLayers gpu_layers;             // none
-  /// Processes that share the GPU's copy of the weights; 0: this one has a copy of its own.
+  DeviceList devices;               // the first GPU
+  GpuSplit split;                   // of the layers among the devices: by free memory
+  bool kv_offload = true;           // the KV cache of a GPU's layers is on the GPU
+  /// Processes that share the GPUs' copies of the weights; 0: this one has copies of its own.
   int32_t gpu_sharers = 0;
-  /// Of GPU memory, for all sharers together; 0: nine tenths of what is free.
-  uint64_t gpu_budget_bytes = 0;
+  /// Of each device's memory, for all sharers together; empty: nine tenths of what is free.
+  std::vector<uint64_t> gpu_budget_bytes;
   /// Where shared weights come from, and who hears how far an upload is. Used by load() alone.
   WeightsExchange* weights_exchange = nullptr;
-  /// Opens the GPU; empty: the first one of this machine. Tests bring their own.
-  std::function<Result<std::unique_ptr<kernels::Device>>()> open_gpu;
+  /// Opens a GPU by its number; empty: those of this machine. Tests bring their own.
+  std::function<Result<std::unique_ptr<kernels::Device>>(int32_t index)> open_gpu;
+  int32_t gpu_count = 1;   // that open_gpu has
   bool gpu_graphs = true;  // replay decode steps there; else launch each op: the bits are the same
   bool gpu_sampling =
       true;  // draw tokens where the logits are made; else on the CPU: the same ones

@@ -21,11 +21,11 @@
 namespace hearth {
 
 struct Engine::Impl {
-  Impl(std::unique_ptr<Model> m, std::unique_ptr<kernels::Device> gpu, const MemoryPlan& p,
-       std::unique_ptr<kernels::ThreadPool> threads, KvCache cache, ForwardPass pass,
-       const SchedulerOptions& scheduling)
+  Impl(std::unique_ptr<Model> m, std::vector<std::unique_ptr<kernels::Device>> gpus,
+       const MemoryPlan& p, std::unique_ptr<kernels::ThreadPool> threads, KvCache cache,
+       ForwardPass pass, const SchedulerOptions& scheduling)
       : model(std::move(m)),
-        device(std::move(gpu)),
+        devices(std::move(gpus)),
         plan(p),
         pool(std::move(threads)),
         kv(std::move(cache)),
@@ -71,7 +71,7 @@ struct Engine::Impl {
   };
 
   std::unique_ptr<Model> model;
-  std::unique_ptr<kernels::Device> device;  // null: all layers on the CPU
+  std::vector<std::unique_ptr<kernels::Device>> devices;  // with layers, in order of these
   MemoryPlan plan;
   std::unique_ptr<kernels::ThreadPool> pool;
   KvCache kv;

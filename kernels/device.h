@@ -23,8 +23,9 @@ struct DeviceInfo {
   int32_t capability = 0;  // 10 * major + minor
   int32_t multiprocessors = 0;
   uint64_t total_bytes = 0;
-  uint64_t free_bytes = 0;          // when it was asked
-  std::string uuid = {};            // the same in every process: "GPU-5fe81cd0-…"
+  uint64_t free_bytes = 0;     // when it was asked
+  uint64_t context_bytes = 0;  // what each process takes beside its allocations; this one has it
+  std::string uuid = {};       // the same in every process: "GPU-5fe81cd0-…"
   std::string why_not_shared = {};  // why memory is not shared; empty: it is
 };
 
@@ -105,6 +106,21 @@ struct UploadPiece {
 /// Told of the bytes done, again and again while an upload goes on; an error ends the upload.
 using UploadProgress = std::function<Status(uint64_t done)>;
 
+/// The way from one device's memory to another's.
+class DeviceLink {
+ public:
+  DeviceLink() = default;
+  DeviceLink(const DeviceLink&) = delete;
+  DeviceLink& operator=(const DeviceLink&) = delete;
+  virtual ~DeviceLink() = default;
+
+  /// Copies when the source has done what was called on it before, and the target what was called
+  /// on it before; what is called on either later happens later. The host goes on.
+  virtual void send(void* to, const void* from, size_t bytes) = 0;
+  /// "directly", or why not: for the log.
+  [[nodiscard]] virtual std::string way() const = 0;
+};
+
 /// What the ops of one step share, in host memory.
 struct StepInput {
   std::span<const SequenceRows> sequences;  // their rows cover the step's, in order
@@ -131,7 +147,8 @@ class Device {
 
   [[nodiscard]] virtual const DeviceInfo& info() const = 0;
   [[nodiscard]] virtual const KernelTable& table() const = 0;
-  /// What the table's ops are called with.
+  /// What the table's ops are called with, on this thread and until another device is asked for
+  /// its own.
   [[nodiscard]] virtual ExecContext context() = 0;
 
   /// kResourceExhausted with `what` and the bytes if the device has not so much left.
@@ -157,18 +174,25 @@ class Device {
   /// can see to that.
   virtual void protect_shared(const DeviceMemory& memory) = 0;
 
+  /// The way from `source`, another device of the same kind, for `bytes` at most at a time. Both
+  /// must outlive it.
+  virtual Result<std::unique_ptr<DeviceLink>> link_from(Device& source, size_t bytes) = 0;
+
   /// Memory for ops that work in two launches, and for steps of so many rows, wanted logits and
   /// pages of all their sequences. Called once, before the first step.
   virtual Status reserve(size_t scratch_bytes, int64_t rows, int64_t logit_rows, int64_t pages) = 0;
-  /// Brings a step's input to the device.
+  /// Brings a step's input to the device; waits until that of the step before has been read.
   virtual StepPointers begin_step(const StepInput& input) = 0;
 
+  /// For all devices of this kind.
   virtual Result<PinnedMemory> allocate_pinned(size_t bytes, const char* what) = 0;
-  /// Copies that return at once, in order with the ops. Until wait(), pinned memory `from` must
-  /// stay as it is, and pinned memory `to` means nothing.
+  /// Copies that return at once, in order with the ops. Until wait() or wait_for_uploads(), pinned
+  /// memory `from` must stay as it is; until wait(), pinned memory `to` means nothing.
   virtual void enqueue_upload(void* to, const void* from, size_t bytes) = 0;
   virtual void enqueue_download(void* to, const void* from, size_t bytes) = 0;
-  /// Waits for everything so far. Each step must have ended with it before the next one begins.
+  /// Until what was to be uploaded so far, begin_step()'s input too, has been read.
+  virtual void wait_for_uploads() = 0;
+  /// Waits for everything so far.
   virtual void wait() = 0;
 
   /// Runs `ops` (ops of the table and copy(), nothing else) for a step that began with `recorded`.

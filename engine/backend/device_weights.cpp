@@ -127,8 +127,9 @@ uint64_t bytes_of(const Model& model, auto weights) {
 
 }  // namespace
 
-uint64_t WeightSizes::from_layer(int32_t first) const {
-  return std::accumulate(layers.begin() + first, layers.end(), output);
+uint64_t WeightSizes::of(const LayerRange& range) const {
+  return std::accumulate(layers.begin() + range.first_layer, layers.begin() + range.end(),
+                         range.has_output ? output : 0);
 }
 
 WeightSizes weight_sizes(const Model& model) {
@@ -194,12 +195,15 @@ class Loader {
 
 }  // namespace
 
-Result<DeviceWeights> DeviceWeights::load(const Model& model, int32_t first_layer,
+Result<DeviceWeights> DeviceWeights::load(const Model& model, const LayerRange& range,
                                           kernels::Device& device, const WeightsSource& source) {
   DeviceWeights weights;
-  weights.layers_.assign(model.layers().begin() + first_layer, model.layers().end());
-  weights.output_norm_ = model.output_norm();
-  weights.output_ = model.output();
+  weights.layers_.assign(model.layers().begin() + range.first_layer,
+                         model.layers().begin() + range.end());
+  if (range.has_output) {
+    weights.output_norm_ = model.output_norm();
+    weights.output_ = model.output();
+  }
   const auto visit_all = [&weights](const auto& visit) {
     for (LayerWeights& layer : weights.layers_) visit_pointers(layer, visit);
     visit_pointers(weights.output_norm_, visit);
@@ -213,7 +217,7 @@ Result<DeviceWeights> DeviceWeights::load(const Model& model, int32_t first_laye
     const auto numbers = model.file().identity();
     identity.add(numbers.data(), numbers.size() * sizeof(numbers[0]));
     HEARTH_ASSIGN_OR_RETURN(weights.memory_, loader.share({.device = device.info().uuid,
-                                                           .first_layer = first_layer,
+                                                           .first_layer = range.first_layer,
                                                            .bytes = places.bytes(),
                                                            .model = identity.value(),
                                                            .checksum = places.checksum()}));

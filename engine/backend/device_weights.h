@@ -1,9 +1,9 @@
 #pragma once
-// The weights of a model's last layers and of its output, in a device's memory and in the file's
-// own layout.
+// The weights of a range of a model's layers, in a device's memory and in the file's own layout.
 
 #include <vector>
 
+#include "engine/backend/placement.h"
 #include "engine/backend/weights_exchange.h"
 #include "engine/model/model.h"
 #include "kernels/device.h"
@@ -15,8 +15,7 @@ struct WeightSizes {
   std::vector<uint64_t> layers;
   uint64_t output = 0;  // final norm and output matrix
 
-  /// Of the layers from `first` on, and the output.
-  [[nodiscard]] uint64_t from_layer(int32_t first) const;
+  [[nodiscard]] uint64_t of(const LayerRange& range) const;
 };
 WeightSizes weight_sizes(const Model& model);
 
@@ -24,14 +23,15 @@ WeightSizes weight_sizes(const Model& model);
 class DeviceWeights {
  public:
   DeviceWeights() = default;
-  /// Brings layers [first_layer, num_layers) and the output of `model` to `device`, in the order of
-  /// the file, or maps what another process has brought there. Errors of the device and of the
+  /// Brings the range's layers, and the output if it has it, to `device`, in the order of the
+  /// file, or maps what another process has brought there. Errors of the device and of the
   /// source; kIo if memory that was shared cannot be mapped twice in a row.
-  static Result<DeviceWeights> load(const Model& model, int32_t first_layer,
+  static Result<DeviceWeights> load(const Model& model, const LayerRange& range,
                                     kernels::Device& device, const WeightsSource& source = {});
 
-  /// Those of layer first_layer + index.
+  /// Those of layer range.first_layer + index.
   [[nodiscard]] const std::vector<LayerWeights>& layers() const { return layers_; }
+  /// Empty where the range has no output; so is output().
   [[nodiscard]] const NormWeights& output_norm() const { return output_norm_; }
   [[nodiscard]] const LinearWeights& output() const { return output_; }
   [[nodiscard]] uint64_t bytes() const { return memory_.bytes(); }

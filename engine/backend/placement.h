@@ -1,21 +1,41 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "engine/backend/weights_exchange.h"
 #include "kernels/device.h"
 
 namespace hearth {
 
-/// Which layers are where: [0, first_device_layer) on the CPU; the others, with their KV pages, and
-/// the output on the device. Embeddings are looked up on the CPU: the stream crosses once a step.
+/// Consecutive layers of a model, and whether its output (final norm and output matrix) is with
+/// them.
+struct LayerRange {
+  int32_t first_layer = 0;
+  int32_t num_layers = 0;
+  bool has_output = false;
+
+  [[nodiscard]] int32_t end() const { return first_layer + num_layers; }
+  bool operator==(const LayerRange&) const = default;
+};
+
+/// A range of layers on a device.
+struct DeviceRange {
+  kernels::Device* device = nullptr;
+  LayerRange layers;
+};
+
+/// Which layers are where: the first ones on the CPU, the others on the devices in their order,
+/// each with its KV pages; the output with the last of them. Embeddings are looked up on the CPU:
+/// the stream crosses each border once a step.
 struct Placement {
-  kernels::Device* device = nullptr;  // null: all on the CPU
-  int32_t first_device_layer = 0;     // counts where there is a device
-  WeightsSource weights = {};         // of the device's layers
+  std::vector<DeviceRange> devices;  // empty: all on the CPU. None is without layers.
+  /// The KV pages of the devices' layers are in host memory, and attention is computed there.
+  bool kv_on_host = false;
+  WeightsSource weights = {};  // of the devices' layers
 
   [[nodiscard]] int32_t host_layers(int32_t num_layers) const {
-    return device == nullptr ? num_layers : first_device_layer;
+    return devices.empty() ? num_layers : devices.front().layers.first_layer;
   }
 };
 

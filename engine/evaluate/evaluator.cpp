@@ -22,12 +22,11 @@ Result<std::unique_ptr<Evaluator>> Evaluator::load(const EngineOptions& options,
   HEARTH_ASSIGN_OR_RETURN(auto model, Model::load(options.model));
   EngineOptions planned = options;
   planned.parallel = std::max(options.parallel, 1);
-  HEARTH_ASSIGN_OR_RETURN(std::optional<Gpu> gpu, open_gpu(options, *model));
-  HEARTH_ASSIGN_OR_RETURN(MemoryPlan plan,
-                          make_memory_plan(planned, model->config(), model->file().mapped_bytes(),
-                                           gpu ? &gpu->offer : nullptr));
-  if (!plan.device) gpu.reset();
-  const Placement placement = placement_of(plan, gpu ? gpu->device.get() : nullptr);
+  HEARTH_ASSIGN_OR_RETURN(Gpus gpus, open_gpus(options, *model));
+  HEARTH_ASSIGN_OR_RETURN(
+      MemoryPlan plan,
+      make_memory_plan(planned, model->config(), model->file().mapped_bytes(), gpus.offered()));
+  const Placement placement = gpus.place(plan);
   plan.limits.logit_rows = std::max(planned.parallel, kLogitRows);
   HEARTH_ASSIGN_OR_RETURN(KvCache kv,
                           KvCache::create(model->config(), plan.kv_type, plan.kv_pages, placement));
@@ -45,10 +44,9 @@ Result<std::unique_ptr<Evaluator>> Evaluator::load(const EngineOptions& options,
   const int32_t sequence_pages = ceil_div(plan.context_tokens, plan.page_tokens);
   if (!options.gpu_graphs) forward.launch_plainly();
   kernels::Device* const output_device = forward.output_device();
-  std::unique_ptr<Evaluator> evaluator(
-      new Evaluator(std::move(model), gpu ? std::move(gpu->device) : nullptr, std::move(profile),
-                    isa, std::move(pool), std::move(kv), std::move(forward), plan.limits,
-                    planned.parallel, sequence_pages));
+  std::unique_ptr<Evaluator> evaluator(new Evaluator(
+      std::move(model), std::move(gpus.devices), std::move(profile), isa, std::move(pool),
+      std::move(kv), std::move(forward), plan.limits, planned.parallel, sequence_pages));
   if (output_device != nullptr && options.gpu_sampling)
     HEARTH_RETURN_IF_ERROR(evaluator->draw_on(*output_device, planned.parallel));
   return evaluator;
@@ -62,12 +60,13 @@ Status Evaluator::draw_on(kernels::Device& device, int32_t num_sequences) {
   return {};
 }
 
-Evaluator::Evaluator(std::unique_ptr<Model> model, std::unique_ptr<kernels::Device> device,
+Evaluator::Evaluator(std::unique_ptr<Model> model,
+                     std::vector<std::unique_ptr<kernels::Device>> devices,
                      std::unique_ptr<OpProfile> profile, std::string_view isa,
                      std::unique_ptr<kernels::ThreadPool> pool, KvCache kv, ForwardPass forward,
                      const ForwardLimits& limits, int32_t num_sequences, int32_t sequence_pages)
     : model_(std::move(model)),
-      device_(std::move(device)),
+      devices_(std::move(devices)),
       profile_(std::move(profile)),
       isa_(isa),
       pool_(std::move(pool)),

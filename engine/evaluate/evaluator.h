@@ -54,7 +54,7 @@ class Evaluator {
   [[nodiscard]] MachineLimits machine_limits();
 
  private:
-  Evaluator(std::unique_ptr<Model> model, std::unique_ptr<kernels::Device> device,
+  Evaluator(std::unique_ptr<Model> model, std::vector<std::unique_ptr<kernels::Device>> devices,
             std::unique_ptr<OpProfile> profile, std::string_view isa,
             std::unique_ptr<kernels::ThreadPool> pool, KvCache kv, ForwardPass forward,
             const ForwardLimits& limits, int32_t num_sequences, int32_t sequence_pages);
@@ -67,7 +67,7 @@ class Evaluator {
   [[nodiscard]] const int32_t* pages(int32_t index) const;
 
   std::unique_ptr<Model> model_;
-  std::unique_ptr<kernels::Device> device_;  // null: all layers on the CPU
+  std::vector<std::unique_ptr<kernels::Device>> devices_;  // with layers, in order of these
   std::unique_ptr<OpProfile> profile_;  // the forward pass calls its table for layers on the CPU
   std::string_view isa_;
   std::unique_ptr<kernels::ThreadPool> pool_;

@@ -2,6 +2,7 @@
 #include <array>
 #include <cmath>
 
+#include "engine/forward/attention_args.h"
 #include "engine/forward/forward_segment.h"
 
 namespace hearth {
@@ -23,20 +24,14 @@ void ForwardSegment::attention_block(const Step& step, int32_t index, const Inpu
   close_branch(step, weights.post_attention_norm);
 }
 
-/// Norms and rotates Q and K as the description says, and stores K and V.
+/// Norms and rotates Q and K as the description says, and stores K and V where that is not the
+/// host's to do.
 void ForwardSegment::place_heads(const Step& step, int32_t index, const kernels::KvLayerView& kv) {
   const ModelConfig& c = model_->config();
   const LayerConfig& layer = c.layers[static_cast<size_t>(index)];
   const LayerWeights& weights = layer_weights(index);
   Workspace& w = workspace_;
-  const kernels::KvStoreArgs store = {
-      .k = w.k,
-      .v = w.v,
-      .k_stride = c.kv_size(),
-      .v_stride = c.kv_size(),
-      .kv = kv,
-      .sequences = step.batch->sequences.data(),
-      .num_sequences = static_cast<int32_t>(step.batch->sequences.size())};
+  const kernels::KvStoreArgs store = kv_store_args(c, *step.batch, kv, w);
   if (place_heads_at_once(step, index, store)) return;
   norm_heads(step, weights.q_norm, w.q, c.num_heads);
   norm_heads(step, weights.k_norm, w.k, c.num_kv_heads);
@@ -46,7 +41,7 @@ void ForwardSegment::place_heads(const Step& step, int32_t index, const kernels:
     rotate(step, layer.rope, w.q, c.num_heads);
     rotate(step, layer.rope, w.k, c.num_kv_heads);
   }
-  table_->kv_store(step.context, store);
+  if (host_attention_ == nullptr) table_->kv_store(step.context, store);
 }
 
 /// The same as one op, where the table has it and it does what the description says; else false,
@@ -57,7 +52,8 @@ bool ForwardSegment::place_heads_at_once(const Step& step, int32_t index,
   const int32_t rope = c.layers[static_cast<size_t>(index)].rope;
   const LayerWeights& weights = layer_weights(index);
   const bool norm = c.qk_norm == QkNorm::kHead;
-  if (table_->rope_kv_store == nullptr || rope == kNoRope) return false;
+  if (table_->rope_kv_store == nullptr || host_attention_ != nullptr || rope == kNoRope)
+    return false;
   if (norm ? c.norm.kind != NormKind::kRms : c.qk_norm != QkNorm::kNone) return false;
   table_->rope_kv_store(step.context, {.norm = norm,
                                        .norm_eps = c.norm.eps,
@@ -132,22 +128,9 @@ void ForwardSegment::apply_temperature(const Step& step) {
 
 /// Attends to what is in the pages, this step's rows included.
 void ForwardSegment::attend(const Step& step, int32_t index, const kernels::KvLayerView& kv) {
-  const ModelConfig& c = model_->config();
-  const Workspace& w = workspace_;
-  table_->attention(step.context,
-                    {.q = w.q,
-                     .q_stride = c.q_size(),
-                     .kv = kv,
-                     .sequences = step.batch->sequences.data(),
-                     .num_sequences = static_cast<int32_t>(step.batch->sequences.size()),
-                     .num_heads = c.num_heads,
-                     .scale = c.attention_scale,
-                     .softcap = c.attention_softcap,
-                     .sinks = layer_weights(index).sinks,
-                     .window = c.layers[static_cast<size_t>(index)].window,
-                     .chunk = c.layers[static_cast<size_t>(index)].chunk,
-                     .out = w.attention,
-                     .out_stride = c.q_size()});
+  if (host_attention_ != nullptr) return host_attention_->run(*step.batch, index, kv, workspace_);
+  table_->attention(step.context, attention_args(model_->config(), index, *step.batch, kv,
+                                                 layer_weights(index).sinks, workspace_));
 }
 
 }  // namespace hearth

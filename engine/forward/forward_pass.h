@@ -1,11 +1,10 @@
 #pragma once
-// The forward pass of all decoder-only architectures: the layers on the CPU, then those on the
-// device, if there are any.
+// The forward pass of all decoder-only architectures: the layers on the CPU, then those of each
+// device in turn.
 
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -34,24 +33,35 @@ class ForwardPass {
  public:
   /// Bytes of activations that these limits cost, on the CPU or on a device.
   static uint64_t workspace_bytes(const ModelConfig& config, const ForwardLimits& limits);
-  /// What a device needs besides: scratch memory of its ops, and a step's input for `kv_pages`.
+  /// Limits of a device whose layers are not the last ones: it computes no logits.
+  static ForwardLimits without_logits(ForwardLimits limits);
+  /// Pinned host memory that crossings take, where there are devices: so many of them attend in
+  /// host memory.
+  static uint64_t crossing_bytes(const ModelConfig& config, const ForwardLimits& limits,
+                                 size_t host_attentions);
+  /// What a device needs besides: scratch memory of its ops, and what draws from the logits where
+  /// there are any.
   static uint64_t device_scratch_bytes(const ModelConfig& config, const ForwardLimits& limits);
 
-  /// `model`, `table` (the CPU's) and the placement's device must outlive the pass. Weights of
+  /// `model`, `table` (the CPU's) and the placement's devices must outlive the pass. Weights of
   /// layers on a device are copied there.
   static Result<ForwardPass> create(const Model& model, const kernels::KernelTable& table,
                                     const ForwardLimits& limits, const Placement& placement = {});
 
   /// Computes the batch: K and V of its rows go to their pages, logits to logits(). A row's result
   /// does not depend on the rows beside it. `context` is the CPU's. `progress`, if set, is called
-  /// on this thread after each block of a layer; once where a device replays the step.
+  /// on this thread after each block of a layer, and once where devices are done. Where no logits
+  /// are wanted devices may still be at work when this returns: the next step's first layers run
+  /// beside this one's last.
   void run(const kernels::ExecContext& context, const Batch& batch, const KvCache& kv,
            const std::function<void()>& progress = {}, const LogitUse& use = {});
 
   /// Where logits are made, if not by the CPU: a DeviceSampler there can draw from them.
-  [[nodiscard]] kernels::Device* output_device() const { return device_; }
+  [[nodiscard]] kernels::Device* output_device() const {
+    return parts_.empty() ? nullptr : parts_.back().device;
+  }
 
-  /// From now on a device launches every step op by op, also those that it could replay. For tests
+  /// From now on devices launch every step op by op, also those that they could replay. For tests
   /// and for measuring: the bits are the same.
   void launch_plainly() { records_steps_ = false; }
 
@@ -60,21 +70,32 @@ class ForwardPass {
   [[nodiscard]] std::span<float> logits(size_t index) const;
 
  private:
+  /// A range of layers on a device, and the way of the stream to it.
+  struct DevicePart {
+    kernels::Device* device;
+    std::unique_ptr<DeviceWeights> weights;  // `segment` points into it
+    ForwardSegment segment;
+    std::unique_ptr<kernels::DeviceLink> link;      // from the part before; null: from the CPU
+    std::unique_ptr<HostAttention> host_attention;  // null: K and V are on the device
+  };
+
   ForwardPass(const Model& model, ForwardSegment host) : model_(&model), host_(std::move(host)) {}
-  Status add_device(const ForwardLimits& limits, const Placement& placement);
-  void run_on_device(const Batch& batch, const KvCache& kv, const std::function<void()>& progress,
-                     const LogitUse& use);
+  Status add_device(const ForwardLimits& limits, const DeviceRange& range,
+                    const WeightsSource& source);
+  Status attend_on_host(const kernels::KernelTable& table, const ForwardLimits& limits);
+  void run_on_devices(const kernels::ExecContext& context, const Batch& batch, const KvCache& kv,
+                      const std::function<void()>& progress, const LogitUse& use);
+  void run_part(DevicePart& part, const Batch& step, bool recorded, const KvCache& kv,
+                const std::function<void()>& progress, DeviceSampler* sampler);
   void bring_logits(size_t count, const LogitUse& use);
-  const Batch& batch_for_device(const Batch& batch, bool recorded);
-  void upload_stream(int32_t rows, int32_t padded_rows);
+  const Batch& batch_for_devices(const Batch& batch, bool recorded);
+  void bring_stream(size_t rows, size_t padded_rows);
+  [[nodiscard]] size_t stream_bytes(size_t rows) const;
 
   const Model* model_;
   ForwardSegment host_;
-  kernels::Device* device_ = nullptr;
-  std::unique_ptr<DeviceWeights> device_weights_;  // device_segment_ points into it
-  std::optional<ForwardSegment> device_segment_;
-  HostMemory device_logits_;             // [logit_rows, vocab_size]: what came back
-  kernels::PinnedMemory pinned_stream_;  // [sequences, hidden_size] f32
+  std::vector<DevicePart> parts_;   // in order of layers; empty: all on the CPU
+  kernels::PinnedMemory crossing_;  // [rows, hidden_size]: the stream on its way to the first part
   int32_t most_decode_rows_ = 0;
   bool records_steps_ = true;
   Batch padded_;

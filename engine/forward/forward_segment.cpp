@@ -65,8 +65,6 @@ void ForwardSegment::begin(const kernels::ExecContext& context, const Batch& bat
                            const kernels::StepPointers& input) {
   step_ = {context, &batch, input, static_cast<int64_t>(batch.tokens.size())};
   HEARTH_CHECK(step_.rows > 0 && step_.rows <= limits_.rows, "the batch fits the workspace");
-  HEARTH_CHECK(batch.logit_rows.size() <= static_cast<size_t>(limits_.logit_rows),
-               "the logit rows fit the workspace");
   if (weights_.layers.empty()) return;
   const ModelConfig& c = model_->config();
   for (size_t i = 0; i < c.ropes.size(); ++i) {
@@ -127,6 +125,7 @@ void ForwardSegment::compute_logits() {
   const ModelConfig& c = model_->config();
   Workspace& w = workspace_;
   const auto rows = static_cast<int64_t>(step.batch->logit_rows.size());
+  HEARTH_CHECK(rows <= limits_.logit_rows, "the logit rows fit the workspace");
   if (rows == 0) return;
   table_->gather(step.context, {.x = w.x,
                                 .source = step.input.logit_rows,

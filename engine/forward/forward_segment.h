@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "engine/backend/host_memory.h"
 #include "engine/forward/batch.h"
+#include "engine/forward/host_attention.h"
 #include "engine/forward/workspace.h"
 #include "engine/kv_cache/kv_cache.h"
 #include "engine/model/model.h"
@@ -35,6 +36,10 @@ class ForwardSegment {
   static Result<ForwardSegment> create(const Model& model, const kernels::KernelTable& table,
                                        const ForwardLimits& limits, const SegmentWeights& weights,
                                        kernels::Device* device);
+
+  /// K and V of the layers are in host memory: `attention` stores them and attends. It must outlive
+  /// the segment.
+  void use_host_attention(HostAttention* attention) { host_attention_ = attention; }
 
   /// Begins a step: `input` is the batch where the ops read it.
   void begin(const kernels::ExecContext& context, const Batch& batch,
@@ -133,6 +138,7 @@ class ForwardSegment {
   const kernels::KernelTable* table_;
   ForwardLimits limits_;
   SegmentWeights weights_;
+  HostAttention* host_attention_ = nullptr;  // null: attention is computed where the layers are
   HostMemory memory_;
   kernels::DeviceMemory device_memory_;     // instead of memory_ on a device
   kernels::DeviceMemory frequency_memory_;  // the same for what frequencies_ points to

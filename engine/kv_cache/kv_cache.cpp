@@ -2,7 +2,9 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/checked_math.h"
 
@@ -39,44 +41,57 @@ Result<KvCache> KvCache::create(const ModelConfig& config, DType type, int64_t n
                                 const Placement& placement) {
   KvCache cache;
   HEARTH_ASSIGN_OR_RETURN(const uint64_t all_layers, page_bytes(config, type));
+  if (!checked_mul<uint64_t>(all_layers, static_cast<uint64_t>(num_pages)))
+    return fail(ErrorCode::kResourceExhausted, "the KV cache has over 2^64 bytes");
   cache.layer_bytes_ = layer_bytes_per_page(config, type);
-  cache.host_layers_ = placement.host_layers(config.num_layers);
-  cache.page_bytes_ = cache.layer_bytes_ * static_cast<size_t>(cache.host_layers_);
-  cache.device_page_bytes_ = all_layers - cache.page_bytes_;
   cache.type_ = type;
   cache.num_kv_heads_ = config.num_kv_heads;
   cache.head_dim_ = config.head_dim;
-  const auto pages = static_cast<uint64_t>(num_pages);
-  if (!checked_mul<uint64_t>(all_layers, pages))
-    return fail(ErrorCode::kResourceExhausted, "the KV cache has over 2^64 bytes");
-  HEARTH_ASSIGN_OR_RETURN(cache.memory_,
-                          HostMemory::reserve(cache.page_bytes_ * pages, "the KV cache"));
-  if (placement.device != nullptr) {
-    cache.device_ = placement.device;
-    HEARTH_ASSIGN_OR_RETURN(
-        cache.device_memory_,
-        placement.device->allocate(cache.device_page_bytes_ * pages, "the KV cache"));
-  }
+  const int32_t host_layers =
+      placement.kv_on_host ? config.num_layers : placement.host_layers(config.num_layers);
+  HEARTH_RETURN_IF_ERROR(cache.add_store(0, host_layers, num_pages, nullptr));
+  if (placement.kv_on_host) return cache;
+  for (const auto& [device, range] : placement.devices)
+    HEARTH_RETURN_IF_ERROR(cache.add_store(range.first_layer, range.num_layers, num_pages, device));
   return cache;
 }
 
+Status KvCache::add_store(int32_t first_layer, int32_t num_layers, int64_t num_pages,
+                          kernels::Device* device) {
+  if (num_layers == 0) return {};
+  Store store{.first_layer = first_layer,
+              .page_bytes = layer_bytes_ * static_cast<size_t>(num_layers),
+              .device = device,
+              .host_memory = {},
+              .device_memory = {}};
+  const size_t bytes = store.page_bytes * static_cast<size_t>(num_pages);
+  if (device == nullptr) {
+    HEARTH_ASSIGN_OR_RETURN(store.host_memory, HostMemory::reserve(bytes, "the KV cache"));
+  } else {
+    HEARTH_ASSIGN_OR_RETURN(store.device_memory, device->allocate(bytes, "the KV cache"));
+  }
+  stores_.push_back(std::move(store));
+  return {};
+}
+
 void KvCache::copy_page(int32_t from, int32_t to) {
-  const auto source = static_cast<size_t>(from);
-  const auto target = static_cast<size_t>(to);
-  if (page_bytes_ > 0)
-    std::memcpy(memory_.data() + target * page_bytes_, memory_.data() + source * page_bytes_,
-                page_bytes_);
-  if (device_ != nullptr)
-    device_->copy(device_memory_.data() + target * device_page_bytes_,
-                  device_memory_.data() + source * device_page_bytes_, device_page_bytes_);
+  for (const Store& store : stores_) {
+    std::byte* source = store.data() + static_cast<size_t>(from) * store.page_bytes;
+    std::byte* target = store.data() + static_cast<size_t>(to) * store.page_bytes;
+    if (store.device == nullptr) {
+      std::memcpy(target, source, store.page_bytes);
+    } else {
+      store.device->copy(target, source, store.page_bytes);
+    }
+  }
 }
 
 kernels::KvLayerView KvCache::layer(int32_t index) const {
-  const bool on_device = index >= host_layers_;
-  std::byte* base = on_device ? device_memory_.data() : memory_.data();
-  const auto place = static_cast<size_t>(on_device ? index - host_layers_ : index);
-  return {.base = base + place * layer_bytes_,
-          .page_bytes = on_device ? device_page_bytes_ : page_bytes_,
+  // The last one that does not begin behind the layer.
+  const auto behind = std::ranges::upper_bound(stores_, index, {}, &Store::first_layer);
+  const Store& store = *std::prev(behind);
+  return {.base = store.data() + static_cast<size_t>(index - store.first_layer) * layer_bytes_,
+          .page_bytes = store.page_bytes,
           .dtype = type_,
           .page_tokens = kPageTokens,
           .num_kv_heads = num_kv_heads_,

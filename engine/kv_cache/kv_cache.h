@@ -4,6 +4,7 @@
 // Who holds which page is the scheduler's business (PagePool).
 
 #include <cstdint>
+#include <vector>
 
 #include "base/result.h"
 #include "engine/backend/host_memory.h"
@@ -22,7 +23,7 @@ class KvCache {
   static Result<uint64_t> page_bytes(const ModelConfig& config, DType type);
 
   /// Reserves `num_pages` pages; on the CPU none is touched. A page's layers lie where the
-  /// placement has the layers.
+  /// placement has the layers, or all in host memory if it says so.
   static Result<KvCache> create(const ModelConfig& config, DType type, int64_t num_pages,
                                 const Placement& placement = {});
 
@@ -33,16 +34,26 @@ class KvCache {
   [[nodiscard]] kernels::KvLayerView layer(int32_t index) const;
 
  private:
-  HostMemory memory_;
-  kernels::Device* device_ = nullptr;
-  kernels::DeviceMemory device_memory_;
-  int32_t host_layers_ = 0;
+  /// The pages' part for a range of layers, in one memory.
+  struct Store {
+    int32_t first_layer = 0;
+    size_t page_bytes = 0;
+    kernels::Device* device = nullptr;  // null: the host
+    HostMemory host_memory;
+    kernels::DeviceMemory device_memory;
+
+    [[nodiscard]] std::byte* data() const {
+      return device == nullptr ? host_memory.data() : device_memory.data();
+    }
+  };
+  Status add_store(int32_t first_layer, int32_t num_layers, int64_t num_pages,
+                   kernels::Device* device);
+
+  std::vector<Store> stores_;  // in order of layers; none is empty
   DType type_ = DType::kF16;
   int32_t num_kv_heads_ = 0;
   int32_t head_dim_ = 0;
   size_t layer_bytes_ = 0;
-  size_t page_bytes_ = 0;         // of the layers on the CPU
-  size_t device_page_bytes_ = 0;  // of those on the device
 };
 
 }  // namespace hearth

@@ -7,6 +7,10 @@
 
 namespace hearth::kernels {
 
+/// What a process takes of a GPU beside its allocations: the driver's context, and kernels as they
+/// are first used.
+inline constexpr uint64_t kCudaContextBytes = uint64_t{512} << 20;
+
 /// GPUs that this process can use: 0 without a driver, without a GPU, and in a build without CUDA.
 int cuda_device_count();
 /// Why cuda_device_count() is 0, as the end of a sentence: "this build has no CUDA".

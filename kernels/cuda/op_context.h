@@ -38,9 +38,13 @@ struct StepTables {
   const int32_t* pages = nullptr;  // device: the sequences' page tables, one after the other
 };
 
+/// Devices that a process can tell apart.
+inline constexpr int32_t kMaxDevices = 64;
+
 /// One device and the stream that orders its ops. Owned by the backend.
 struct OpContext {
   void* stream = nullptr;           // a cudaStream_t
+  int32_t device = 0;               // its index, below kMaxDevices
   int32_t multiprocessors = 1;      // of the device
   int32_t capability = 80;          // 10 * major + minor
   size_t shared_bytes_per_cta = 0;  // the most that a launch may ask for

@@ -400,13 +400,15 @@ void launch(const ExecContext& context, Ctas ctas, size_t shared_bytes,
   const OpContext& op = op_context(context);
   check_launch(op, ctas, shared_bytes);
   if (shared_bytes > kSharedBytesUnasked) {
-    static const bool granted = [&] {
+    // Once on each device. One thread launches.
+    static uint64_t granted = 0;
+    const uint64_t bit = uint64_t{1} << op.device;
+    if ((granted & bit) == 0) {
       check_cuda(cudaFuncSetAttribute(entry<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                       static_cast<int>(op.shared_bytes_per_cta)),
                  "cudaFuncSetAttribute");
-      return true;
-    }();
-    static_cast<void>(granted);
+      granted |= bit;
+    }
   }
   const dim3 grid(static_cast<unsigned>(ctas.x), static_cast<unsigned>(ctas.y),
                   static_cast<unsigned>(ctas.z));

@@ -7,6 +7,25 @@
 
 namespace hearth {
 
+namespace {
+
+/// An option whose type has a parse() of its own.
+template <typename T>
+void add_parsed(CLI::App& app, const std::string& flags, T& value, const std::string& help) {
+  const std::string name = flags.substr(0, flags.find(','));
+  app.add_option_function<std::string>(
+         flags,
+         [&value, name](const std::string& text) {
+           auto parsed = T::parse(text);
+           if (!parsed.has_value()) throw CLI::ValidationError(name, parsed.error().message);
+           value = std::move(*parsed);
+         },
+         help)
+      ->default_str(value.text());
+}
+
+}  // namespace
+
 void add_engine_flags(CLI::App& app, EngineOptions& options) {
   app.add_option("-t,--threads", options.threads, "threads; 0: one per CPU")
       ->check(CLI::Range(0, 1024));
@@ -26,15 +45,25 @@ void add_engine_flags(CLI::App& app, EngineOptions& options) {
          },
          "the last N layers on the GPU, auto or all; also -ngl")
       ->default_str(options.gpu_layers.text());
+  add_parsed(app, "--device", options.devices,
+             "the GPUs that get layers, in this order: 0,1 or all");
+  add_parsed(app, "--split,--tensor-split", options.split,
+             "layers of each GPU in proportion to these, as 3,1; auto: by free memory; also -ts");
+  app.add_flag("!--no-kv-offload", options.kv_offload,
+               "KV cache of the GPUs' layers in host memory, and attention on the CPU; also -nkvo");
 }
 
 void spell_out(int argc, char** argv) {
   static char gpu_layers[] = "--gpu-layers";
   static char parallel[] = "--parallel";
+  static char split[] = "--split";
+  static char no_kv_offload[] = "--no-kv-offload";
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     if (argument == "-ngl") argv[i] = gpu_layers;
     if (argument == "-np") argv[i] = parallel;
+    if (argument == "-ts") argv[i] = split;
+    if (argument == "-nkvo") argv[i] = no_kv_offload;
   }
 }
 

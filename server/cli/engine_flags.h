@@ -1,5 +1,6 @@
 #pragma once
-// The options that every command running a model on its own has: -m, -t, --isa, --kv-type, -ngl.
+// The options that every command running a model on its own has: -t, --isa, --kv-type, and those of
+// GPUs.
 
 #include <CLI/CLI.hpp>
 #include <string>

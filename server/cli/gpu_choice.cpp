@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "base/unique_fd.h"
@@ -17,15 +19,7 @@
 namespace hearth {
 namespace {
 
-/// What the probe writes to its pipe: these numbers, then the GPU's name or the reason why there is
-/// none, and, of a GPU whose memory processes cannot share, a line end and the reason.
-struct ProbeAnswer {
-  bool usable = false;
-  int32_t capability = 0;
-  int32_t multiprocessors = 0;
-  uint64_t total_bytes = 0;
-  uint64_t free_bytes = 0;
-};
+using Json = nlohmann::json;
 
 bool write_all(int fd, const void* data, size_t bytes) {
   const auto* at = static_cast<const char*>(data);
@@ -50,90 +44,134 @@ std::string read_all(int fd) {
   }
 }
 
-/// In the child.
-[[noreturn]] void answer_probe(int fd) {
-  const auto info = kernels::cuda_device_info(0);
-  ProbeAnswer answer;
-  std::string text;
-  if (info.has_value()) {
-    answer = {true, info->capability, info->multiprocessors, info->total_bytes, info->free_bytes};
-    text = info->name;
-    if (!info->why_not_shared.empty()) text += "\n" + info->why_not_shared;
-  } else {
-    text = info.error().message;
-  }
-  const bool written =
-      write_all(fd, &answer, sizeof(answer)) && write_all(fd, text.data(), text.size());
-  ::_exit(written ? 0 : 1);
+/// What the probe found, as it comes through its pipe.
+struct Probe {
+  GpuCount machine;
+  std::map<int32_t, Result<kernels::DeviceInfo>> gpus;
+};
+
+Json answer_of(int32_t index) {
+  const auto info = kernels::cuda_device_info(index);
+  if (!info.has_value()) return {{"index", index}, {"error", info.error().message}};
+  return {{"index", index},
+          {"name", info->name},
+          {"capability", info->capability},
+          {"multiprocessors", info->multiprocessors},
+          {"total_bytes", info->total_bytes},
+          {"free_bytes", info->free_bytes},
+          {"context_bytes", info->context_bytes},
+          {"why_not_shared", info->why_not_shared}};
 }
 
-/// What the workers may use: nine tenths of what is free, together where they share the weights,
-/// else in equal parts.
-uint64_t budget_of(uint64_t free_bytes, size_t num_workers, bool shared) {
-  return free_bytes / 10 * 9 / (shared ? 1 : num_workers);
+Result<kernels::DeviceInfo> info_of(const Json& answer) {
+  if (answer.contains("error")) return fail(ErrorCode::kUnsupported, answer.at("error"));
+  return kernels::DeviceInfo{.name = answer.at("name"),
+                             .index = answer.at("index"),
+                             .capability = answer.at("capability"),
+                             .multiprocessors = answer.at("multiprocessors"),
+                             .total_bytes = answer.at("total_bytes"),
+                             .free_bytes = answer.at("free_bytes"),
+                             .context_bytes = answer.at("context_bytes"),
+                             .uuid = {},
+                             .why_not_shared = answer.at("why_not_shared")};
+}
+
+/// In the child.
+[[noreturn]] void answer_probe(int fd, const DeviceList& devices) {
+  const GpuCount machine = count_gpus();
+  Json answer = {{"count", machine.count}, {"why_none", machine.why_none}, {"gpus", Json::array()}};
+  for (int32_t index = 0; index < machine.count; ++index)
+    if (devices.all || std::ranges::find(devices.indices, index) != devices.indices.end())
+      answer["gpus"].push_back(answer_of(index));
+  const std::string text = answer.dump(-1, ' ', false, Json::error_handler_t::replace);
+  ::_exit(write_all(fd, text.data(), text.size()) ? 0 : 1);
+}
+
+std::unexpected<Error> cannot_probe() {
+  return fail(ErrorCode::kIo, std::string("cannot ask for GPUs: ") + std::strerror(errno));
+}
+
+/// The GPUs as a short-lived process sees them.
+Result<Probe> probe_gpus(const DeviceList& devices) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return cannot_probe();
+  UniqueFd from(ends[0]);
+  UniqueFd to(ends[1]);
+  const pid_t child = ::fork();
+  if (child < 0) return cannot_probe();
+  if (child == 0) answer_probe(to.get(), devices);
+  to = UniqueFd();
+  const std::string text = read_all(from.get());
+  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  Probe probe;
+  const Json answer = Json::parse(text, nullptr, false);
+  if (answer.is_discarded()) {
+    probe.machine.why_none = "no GPU can be used: the CUDA driver ended the process that asked it";
+    return probe;
+  }
+  probe.machine = {.count = answer.at("count"), .why_none = answer.at("why_none")};
+  for (const Json& gpu : answer.at("gpus"))
+    probe.gpus.emplace(gpu.at("index").get<int32_t>(), info_of(gpu));
+  return probe;
+}
+
+/// Whether the workers can share one copy of the weights on every GPU that has layers.
+bool can_share(const std::vector<kernels::DeviceInfo>& infos) {
+  return std::ranges::all_of(
+      infos, [](const kernels::DeviceInfo& info) { return info.why_not_shared.empty(); });
+}
+
+void warn_of_copies(const std::vector<kernels::DeviceInfo>& infos) {
+  for (const kernels::DeviceInfo& info : infos)
+    if (!info.why_not_shared.empty())
+      spdlog::warn("each worker has a copy of its own of the weights, for on {} it must: {}",
+                   info.name, info.why_not_shared);
+}
+
+/// What all workers are told: numbers that leave nothing to decide.
+void settle(EngineOptions& engine, const MemoryPlan& plan, int32_t sharers) {
+  engine.gpu_layers = {GpuLayers::Kind::kCount, plan.device_layers()};
+  engine.devices = {};
+  engine.split = {};
+  engine.gpu_budget_bytes.clear();
+  engine.gpu_sharers = plan.devices.empty() ? 0 : sharers;
+  if (plan.devices.empty()) return;
+  engine.devices.indices.clear();
+  for (const DevicePlan& device : plan.devices) {
+    engine.devices.indices.push_back(device.index);
+    engine.split.parts.push_back(device.layers.num_layers);
+    engine.gpu_budget_bytes.push_back(device.budget_bytes);
+  }
 }
 
 }  // namespace
 
-Result<kernels::DeviceInfo> probe_gpu() {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0)
-    return fail(ErrorCode::kIo, std::string("cannot probe the GPU: ") + std::strerror(errno));
-  UniqueFd from(ends[0]);
-  UniqueFd to(ends[1]);
-  const pid_t child = ::fork();
-  if (child < 0)
-    return fail(ErrorCode::kIo, std::string("cannot probe the GPU: ") + std::strerror(errno));
-  if (child == 0) answer_probe(to.get());
-  to = UniqueFd();
-  const std::string answer = read_all(from.get());
-  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
-  }
-  ProbeAnswer numbers;
-  if (answer.size() < sizeof(numbers))
-    return fail(ErrorCode::kUnsupported,
-                "no GPU can be used: the CUDA driver ended the process that asked it");
-  std::memcpy(&numbers, answer.data(), sizeof(numbers));
-  std::string text = answer.substr(sizeof(numbers));
-  if (!numbers.usable) return fail(ErrorCode::kUnsupported, std::move(text));
-  const size_t name_end = std::min(text.find('\n'), text.size());
-  return kernels::DeviceInfo{.name = text.substr(0, name_end),
-                             .index = 0,
-                             .capability = numbers.capability,
-                             .multiprocessors = numbers.multiprocessors,
-                             .total_bytes = numbers.total_bytes,
-                             .free_bytes = numbers.free_bytes,
-                             .uuid = {},
-                             .why_not_shared = text.substr(std::min(name_end + 1, text.size()))};
-}
-
-Status choose_gpu_layers(const GpuLayers& layers, std::vector<WorkerOptions>& workers) {
-  if (layers == GpuLayers{GpuLayers::Kind::kCount, 0}) return {};
-  const auto info = probe_gpu();
-  if (!info.has_value()) {
-    if (layers.demanded()) return std::unexpected(no_gpu_error(layers, info.error().message));
-    spdlog::info("all layers on the CPU: {}", info.error().message);
+Status choose_gpu_layers(std::vector<WorkerOptions>& workers) {
+  EngineOptions planned = workers.front().engine;
+  if (planned.gpu_layers == GpuLayers{GpuLayers::Kind::kCount, 0}) {
+    if (planned.devices != DeviceList() || planned.split != GpuSplit() || !planned.kv_offload)
+      spdlog::warn("--gpu-layers is 0: --device, --split and --no-kv-offload change nothing");
     return {};
   }
-  EngineOptions planned = workers.front().engine;
-  planned.gpu_layers = layers;
-  HEARTH_ASSIGN_OR_RETURN(const auto model, Model::load(planned.model));
-  const bool shared = info->why_not_shared.empty();
+  HEARTH_ASSIGN_OR_RETURN(const Probe probe, probe_gpus(planned.devices));
+  HEARTH_ASSIGN_OR_RETURN(const auto infos, gather_gpus(planned, probe.machine, [&](int32_t index) {
+                            return probe.gpus.at(index);
+                          }));
+  // For all workers together where they share the weights, else in equal parts.
+  const bool shared = can_share(infos);
   const int32_t sharers = shared ? static_cast<int32_t>(workers.size()) : 0;
-  const uint64_t budget = budget_of(info->free_bytes, workers.size(), shared);
-  const GpuOffer offer = make_offer(*info, budget, sharers, *model);
-  HEARTH_ASSIGN_OR_RETURN(
-      const MemoryPlan plan,
-      make_memory_plan(planned, model->config(), model->file().mapped_bytes(), &offer));
-  if (!plan.device) spdlog::info("all layers on the CPU: not one fits {}", info->name);
-  if (plan.device && !shared)
-    spdlog::warn("each worker has a copy of its own of the weights on {}: {}", info->name,
-                 info->why_not_shared);
-  for (WorkerOptions& worker : workers) {
-    worker.engine.gpu_layers = {GpuLayers::Kind::kCount, plan.device ? plan.device->layers : 0};
-    worker.engine.gpu_budget_bytes = budget;
-    worker.engine.gpu_sharers = plan.device ? sharers : 0;
-  }
+  for (const kernels::DeviceInfo& info : infos)
+    planned.gpu_budget_bytes.push_back(usable_bytes(info) / (shared ? 1 : workers.size()));
+  HEARTH_ASSIGN_OR_RETURN(const auto model, Model::load(planned.model));
+  const auto offer = make_offer(infos, planned.gpu_budget_bytes, sharers, *model);
+  HEARTH_ASSIGN_OR_RETURN(const MemoryPlan plan,
+                          make_memory_plan(planned, model->config(), model->file().mapped_bytes(),
+                                           offer ? &*offer : nullptr));
+  if (offer && plan.devices.empty())
+    spdlog::info("all layers on the CPU: not one fits {}", offer->devices.front().name);
+  if (!plan.devices.empty()) warn_of_copies(infos);
+  for (WorkerOptions& worker : workers) settle(worker.engine, plan, sharers);
   return {};
 }
 

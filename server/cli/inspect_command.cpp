@@ -31,7 +31,7 @@ struct InspectArguments {
   bool plan = false;
   bool json = false;
   int64_t memory_limit_mb = 0;
-  int64_t vram_mb = 0;
+  std::vector<int64_t> vram_mb;  // of each GPU
   int32_t workers = 1;
   EngineOptions engine;
 };
@@ -47,8 +47,11 @@ void declare(CLI::App& app, InspectArguments& arguments) {
       ->check(CLI::Range(0, 1 << 26));
   app.add_option("--parallel", arguments.engine.parallel, "sequences at once; 0: 16 if they fit")
       ->check(CLI::Range(0, 4096));
-  app.add_option("--vram-mb", arguments.vram_mb,
-                 "plan for a GPU with so many MiB free instead of this machine's; 0: its own")
+  app.add_option(
+         "--vram-mb", arguments.vram_mb,
+         "plan for GPUs with so many MiB free, as 24000,24000, instead of this machine's; 0: "
+         "its own")
+      ->delimiter(',')
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
   app.add_option("--step-tokens", arguments.engine.step_tokens, "most tokens of one step")
       ->check(CLI::Range(1, 65'536))
@@ -62,26 +65,50 @@ void declare(CLI::App& app, InspectArguments& arguments) {
   app.add_flag("--json", arguments.json, "all of it as JSON");
   arguments.engine.gpu_layers = {GpuLayers::Kind::kAuto, 0};
   add_engine_flags(app, arguments.engine);
+  app.get_option("--vram-mb")->excludes("--device");
 }
 
-/// What --vram-mb says a GPU has, or the GPU of this machine, if the plan asks for one.
-Result<std::optional<GpuOffer>> offer_of(const ModelFile& file, const InspectArguments& arguments) {
-  const GpuLayers& layers = arguments.engine.gpu_layers;
-  if (layers == GpuLayers{GpuLayers::Kind::kCount, 0}) return std::nullopt;
-  kernels::DeviceInfo info{.name = "a GPU of --vram-mb"};
-  info.total_bytes = info.free_bytes = static_cast<uint64_t>(arguments.vram_mb) << 20;
-  if (arguments.vram_mb == 0) {
-    auto found = kernels::cuda_device_info(0);
-    if (!found.has_value()) {
-      if (layers.demanded()) return std::unexpected(no_gpu_error(layers, found.error().message));
-      return std::nullopt;
-    }
-    info = std::move(*found);
+/// GPUs as --vram-mb says they are.
+std::vector<kernels::DeviceInfo> told_gpus(const std::vector<int64_t>& vram_mb) {
+  std::vector<kernels::DeviceInfo> infos;
+  for (const int64_t mib : vram_mb) {
+    const auto bytes = static_cast<uint64_t>(mib) << 20;
+    const uint64_t context = std::min(bytes, kernels::kCudaContextBytes);
+    infos.push_back({.name = "a GPU of --vram-mb",
+                     .index = static_cast<int32_t>(infos.size()),
+                     .total_bytes = bytes,
+                     .free_bytes = bytes - context,
+                     .context_bytes = context});
   }
+  return infos;
+}
+
+/// The GPUs of --vram-mb, or of this machine, if the plan asks for any.
+Result<std::optional<GpuOffer>> offer_of(const ModelFile& file, const InspectArguments& arguments) {
+  EngineOptions options = arguments.engine;
+  const bool told = std::ranges::any_of(arguments.vram_mb, [](int64_t mib) { return mib > 0; });
+  const auto infos_told = told_gpus(told ? arguments.vram_mb : std::vector<int64_t>());
+  GpuCount machine{.count = static_cast<int32_t>(infos_told.size()), .why_none = {}};
+  if (told) {
+    options.devices.all = true;
+  } else {
+    machine = count_gpus();
+  }
+  HEARTH_ASSIGN_OR_RETURN(
+      const auto infos,
+      gather_gpus(options, machine, [&](int32_t index) -> Result<kernels::DeviceInfo> {
+        if (told) return infos_told[static_cast<size_t>(index)];
+        return kernels::cuda_device_info(index);
+      }));
+  if (infos.empty()) return std::nullopt;
   HEARTH_ASSIGN_OR_RETURN(const auto model, Model::load(file.path()));
-  if (info.why_not_shared.empty()) return make_offer(info, 0, arguments.workers, *model);
-  const uint64_t budget = info.free_bytes / 10 * 9 / static_cast<uint64_t>(arguments.workers);
-  return make_offer(info, budget, 0, *model);
+  const bool shared = std::ranges::all_of(
+      infos, [](const kernels::DeviceInfo& info) { return info.why_not_shared.empty(); });
+  if (shared) return make_offer(infos, {}, arguments.workers, *model);
+  std::vector<uint64_t> budgets;
+  for (const kernels::DeviceInfo& info : infos)
+    budgets.push_back(usable_bytes(info) / static_cast<uint64_t>(arguments.workers));
+  return make_offer(infos, budgets, 0, *model);
 }
 
 Result<MemoryPlan> plan_of(const ModelFile& file, const InspectArguments& arguments) {
@@ -161,17 +188,23 @@ void print_plan(const MemoryPlan& plan) {
   line("activations", plan.activation_bytes);
   line("available", plan.available_bytes);
   line("  of it for KV cache and activations", plan.own_budget());
-  if (!plan.device) return;
-  const DevicePlan& device = *plan.device;
-  std::printf("%s: the last %d of %d layers, and the output\n", device.name.c_str(), device.layers,
-              device.num_layers);
-  line("weights, once for all workers", device.weights_bytes);
-  line("KV cache of a worker", device.kv_bytes);
-  line("activations and scratch of a worker", device.activation_bytes);
-  std::printf("  %d %s:\n", device.workers, device.workers == 1 ? "worker" : "workers");
-  line("together", device.bytes());
-  line("  of what they may use", device.budget_bytes);
-  std::printf("  the most layers that fit: %d\n", device.largest_layers);
+  if (plan.kv_on_host)
+    std::printf("  the KV cache of all layers is here, and attention on the CPU\n");
+  for (const DevicePlan& device : plan.devices) {
+    std::printf("GPU %d, %s: layers %d to %d of %d%s\n", device.index, device.name.c_str(),
+                device.layers.first_layer, device.layers.end() - 1, plan.num_layers,
+                device.layers.has_output ? ", and the output" : "");
+    line("weights, once for all workers", device.weights_bytes);
+    line("KV cache of a worker", device.kv_bytes);
+    line("activations and scratch of a worker", device.activation_bytes);
+    line("context of a worker", device.context_bytes);
+    std::printf("  %d %s:\n", device.workers, device.workers == 1 ? "worker" : "workers");
+    line("together", device.bytes());
+    line("  of what they may use", device.budget_bytes);
+  }
+  for (const std::string& name : plan.unused) std::printf("%s: no layers\n", name.c_str());
+  if (!plan.devices.empty() || !plan.unused.empty())
+    std::printf("the most layers that fit on GPUs: %d\n", plan.most_device_layers);
 }
 
 Json value_json(const MetaValue& value) {
@@ -198,21 +231,27 @@ Json plan_json(const MemoryPlan& plan) {
                                {"activation_bytes", plan.activation_bytes},
                                {"budget_bytes", plan.own_budget()},
                                {"available_bytes", plan.available_bytes}}});
-  if (plan.device)
-    devices.push_back({{"device", plan.device->name},
-                       {"layers", plan.device->layers},
-                       {"largest_layers", plan.device->largest_layers},
-                       {"workers", plan.device->workers},
-                       {"weights_bytes", plan.device->weights_bytes},
-                       {"kv_bytes", plan.device->kv_bytes},
-                       {"activation_bytes", plan.device->activation_bytes},
-                       {"budget_bytes", plan.device->budget_bytes},
-                       {"available_bytes", plan.device->total_bytes}});
+  for (const DevicePlan& device : plan.devices)
+    devices.push_back({{"device", device.name},
+                       {"index", device.index},
+                       {"first_layer", device.layers.first_layer},
+                       {"layers", device.layers.num_layers},
+                       {"has_output", device.layers.has_output},
+                       {"largest_layers", plan.most_device_layers},
+                       {"workers", device.workers},
+                       {"weights_bytes", device.weights_bytes},
+                       {"kv_bytes", device.kv_bytes},
+                       {"activation_bytes", device.activation_bytes},
+                       {"context_bytes", device.context_bytes},
+                       {"together_bytes", device.bytes()},
+                       {"budget_bytes", device.budget_bytes},
+                       {"available_bytes", device.total_bytes}});
   return {{"fits", plan.fits()},
           {"context_tokens", plan.context_tokens},
           {"parallel", plan.parallel},
           {"kv_type", dtype_info(plan.kv_type).name},
           {"kv_pages", plan.kv_pages},
+          {"kv_on_host", plan.kv_on_host},
           {"page_tokens", plan.page_tokens},
           {"largest_context_tokens", plan.largest_context()},
           {"devices", std::move(devices)}};

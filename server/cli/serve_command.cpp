@@ -76,6 +76,10 @@ std::vector<WorkerOptions> plan_workers(const ServeOptions& options, const Model
     worker.engine.step_tokens = options.step_tokens;
     worker.engine.prefill_chunk = options.prefill_chunk;
     worker.engine.hash_logits = options.debug_logits_hash;
+    worker.engine.gpu_layers = options.gpu_layers;
+    worker.engine.devices = options.devices;
+    worker.engine.split = options.split;
+    worker.engine.kv_offload = !options.no_kv_offload;
     // Stated, not measured by each worker: a restarted worker must plan as the first one did.
     worker.engine.memory_limit_bytes = memory_share(memory, file.mapped_bytes(), num_workers);
     place_threads(worker, places[i], options.threads, num_workers, cpu_limit);
@@ -113,8 +117,9 @@ int serve(const ServeOptions& options, Signals signals,
   if (builtin)
     spdlog::info("no -m: serving the built-in model, a small demonstration, not an assistant");
   std::vector<WorkerOptions> workers = plan_workers(options, **file);
-  if (const auto gpu = choose_gpu_layers(options.gpu_layers, workers); !gpu.has_value())
-    return report(gpu.error(), gpu.error().code == ErrorCode::kUnsupported ? kWrongUsage : kFailed);
+  if (const auto gpu = choose_gpu_layers(workers); !gpu.has_value())
+    return report(gpu.error(),
+                  gpu.error().code == ErrorCode::kResourceExhausted ? kFailed : kWrongUsage);
   Daemon daemon(options, std::move(read_options), std::move(*access), std::move(signals),
                 std::move(workers), served_name(options, **file));
   const auto status = daemon.run(std::move(*file));

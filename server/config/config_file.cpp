@@ -19,16 +19,16 @@ std::string_view kind_of(const OptionRow& row) {
   if (row.is_switch()) return "true or false";
   if (row.is_number()) return "a whole number";
   if (row.is_list()) return "a list of texts";
-  if (std::holds_alternative<GpuLayers ServeOptions::*>(row.field)) return "a number or a text";
+  if (row.may_be_number()) return "a number or a text";
   return "a text in quotes";
 }
 
 /// The value of a node if it is of the row's kind.
 std::optional<std::string> scalar_text(const OptionRow& row, const toml::node& node) {
-  const bool either = std::holds_alternative<GpuLayers ServeOptions::*>(row.field);
   if (const auto* flag = node.as_boolean(); flag != nullptr && row.is_switch())
     return flag->get() ? "true" : "false";
-  if (const auto* number = node.as_integer(); number != nullptr && (row.is_number() || either))
+  if (const auto* number = node.as_integer();
+      number != nullptr && (row.is_number() || row.may_be_number()))
     return std::to_string(number->get());
   const bool wants_text = !row.is_switch() && !row.is_number() && !row.is_list();
   if (const auto* text = node.as_string(); text != nullptr && wants_text) return text->get();

@@ -62,6 +62,12 @@ constexpr OptionRow kTable[] = {
      "Type of the KV cache. q8_0 takes half of the memory."},
     {"--gpu-layers", "-ngl", "--n-gpu-layers", "HEARTH_GPU_LAYERS", "engine", "gpu_layers", &O::gpu_layers, "N|auto|all", "0", 0, 10'000, false,
      "Layers on the GPU. auto: as many as fit, none without a GPU."},
+    {"--device", "", "", "HEARTH_DEVICE", "engine", "device", &O::devices, "N,N…|all", "0", 0, 0, false,
+     "The GPUs that get layers, by their numbers and in this order. The last one has the output."},
+    {"--split", "-ts", "--tensor-split", "HEARTH_SPLIT", "engine", "split", &O::split, "F,F…|auto", "auto", 0, 0, false,
+     "How the layers are shared out among several GPUs: in proportion to a number for each. auto: by their free memory."},
+    {"--no-kv-offload", "-nkvo", "", "HEARTH_NO_KV_OFFLOAD", "engine", "no_kv_offload", &O::no_kv_offload, "", "false", 0, 0, false,
+     "Keeps the KV cache of layers on GPUs in host memory: longer contexts, slower steps. Attention is computed on the CPU then."},
     {"--isa", "", "", "HEARTH_ISA", "engine", "isa", &O::isa, "auto|ref|avx2|avx512|neon", "auto", 0, 0, false,
      "Forces the instruction set of the CPU kernels."},
     {"--step-tokens", "", "", "HEARTH_STEP_TOKENS", "engine", "step_tokens", &O::step_tokens, "N", "512", 1, 65'536, false,
@@ -182,6 +188,15 @@ class ValueReader {
     return GpuLayers{GpuLayers::Kind::kCount, *count};
   }
 
+  /// Of a type whose parse() says why not.
+  template <typename T>
+  [[nodiscard]] Result<T> parsed(std::string_view value) const {
+    auto out = T::parse(value);
+    if (out.has_value()) return out;
+    return fail(ErrorCode::kInvalidArgument, origin_ + ": " + out.error().message,
+                std::string(row_.flag));
+  }
+
  private:
   [[nodiscard]] std::string choices() const { return "one of " + std::string(row_.value_name); }
 
@@ -229,18 +244,21 @@ Status set_option(const OptionRow& row, std::span<const std::string> values,
                 origin + ": expected one value, got " + std::to_string(values.size()),
                 std::string(row.flag));
   return std::visit(
-      Overloaded{[&](std::string O::*at) { return store(read.text(values[0]), options.*at); },
-                 [&](int32_t O::*at) { return store(read.number(values[0]), options.*at); },
-                 [&](bool O::*at) { return store(read.truth(values[0]), options.*at); },
-                 [&](KvType O::*at) { return store(read.kv_type(values[0]), options.*at); },
-                 [&](GpuLayers O::*at) { return store(read.gpu_layers(values[0]), options.*at); },
-                 [&](std::vector<std::string> O::*at) -> Status {
-                   std::vector<std::string> list(values.size());
-                   for (size_t i = 0; i < values.size(); ++i)
-                     HEARTH_RETURN_IF_ERROR(store(read.text(values[i]), list[i]));
-                   options.*at = std::move(list);
-                   return {};
-                 }},
+      Overloaded{
+          [&](std::string O::*at) { return store(read.text(values[0]), options.*at); },
+          [&](int32_t O::*at) { return store(read.number(values[0]), options.*at); },
+          [&](bool O::*at) { return store(read.truth(values[0]), options.*at); },
+          [&](KvType O::*at) { return store(read.kv_type(values[0]), options.*at); },
+          [&](GpuLayers O::*at) { return store(read.gpu_layers(values[0]), options.*at); },
+          [&](DeviceList O::*at) { return store(read.parsed<DeviceList>(values[0]), options.*at); },
+          [&](GpuSplit O::*at) { return store(read.parsed<GpuSplit>(values[0]), options.*at); },
+          [&](std::vector<std::string> O::*at) -> Status {
+            std::vector<std::string> list(values.size());
+            for (size_t i = 0; i < values.size(); ++i)
+              HEARTH_RETURN_IF_ERROR(store(read.text(values[i]), list[i]));
+            options.*at = std::move(list);
+            return {};
+          }},
       row.field);
 }
 

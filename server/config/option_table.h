@@ -14,9 +14,10 @@
 
 namespace hearth {
 
-using OptionField = std::variant<std::string ServeOptions::*, int32_t ServeOptions::*,
-                                 bool ServeOptions::*, std::vector<std::string> ServeOptions::*,
-                                 KvType ServeOptions::*, GpuLayers ServeOptions::*>;
+using OptionField =
+    std::variant<std::string ServeOptions::*, int32_t ServeOptions::*, bool ServeOptions::*,
+                 std::vector<std::string> ServeOptions::*, KvType ServeOptions::*,
+                 GpuLayers ServeOptions::*, DeviceList ServeOptions::*, GpuSplit ServeOptions::*>;
 
 struct OptionRow {
   std::string_view flag;
@@ -38,6 +39,11 @@ struct OptionRow {
   }
   [[nodiscard]] bool is_list() const {
     return std::holds_alternative<std::vector<std::string> ServeOptions::*>(field);
+  }
+  /// A text that may be one number, which the file may then give as such.
+  [[nodiscard]] bool may_be_number() const {
+    return std::holds_alternative<GpuLayers ServeOptions::*>(field) ||
+           std::holds_alternative<DeviceList ServeOptions::*>(field);
   }
   [[nodiscard]] bool is_number() const {
     return std::holds_alternative<int32_t ServeOptions::*>(field);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "engine/backend/device_list.h"
 #include "engine/backend/gpu_layers.h"
 
 namespace hearth {
@@ -47,7 +48,10 @@ struct ServeOptions {
   int32_t parallel = 0;        // sequences that run at once in a worker
   KvType kv_type = KvType::kF16;
   GpuLayers gpu_layers;
-  std::string isa;  // auto, ref, avx2, avx512, neon
+  DeviceList devices;
+  GpuSplit split;
+  bool no_kv_offload = false;  // the KV cache of layers on a GPU stays in host memory
+  std::string isa;             // auto, ref, avx2, avx512, neon
   int32_t step_tokens = 0;
   int32_t prefill_chunk = 0;
   int32_t memory_limit_mb = 0;   // 0: what the machine and the cgroup have

@@ -1,7 +1,9 @@
 #include "server/worker/worker_options.h"
 
 #include <spdlog/fmt/fmt.h>
+#include <spdlog/fmt/ranges.h>
 
+#include <algorithm>
 #include <charconv>
 #include <concepts>
 #include <filesystem>
@@ -30,6 +32,9 @@ void visit_options(Visitor&& visit, Options& options) {
   visit("prefill-chunk", options.engine.prefill_chunk);
   visit("memory-limit", options.engine.memory_limit_bytes);
   visit("gpu-layers", options.engine.gpu_layers);
+  visit("device", options.engine.devices);
+  visit("split", options.engine.split);
+  visit("kv-offload", options.engine.kv_offload);
   visit("gpu-budget", options.engine.gpu_budget_bytes);
   visit("gpu-sharers", options.engine.gpu_sharers);
   visit("hash-logits", options.engine.hash_logits);
@@ -41,6 +46,11 @@ std::string format(const std::filesystem::path& value) { return value.string(); 
 std::string format(const CpuList& value) { return format_cpu_list(value); }
 std::string format(const DType& value) { return std::string(dtype_info(value).name); }
 std::string format(const GpuLayers& value) { return value.text(); }
+std::string format(const DeviceList& value) { return value.text(); }
+std::string format(const GpuSplit& value) { return value.text(); }
+std::string format(const std::vector<uint64_t>& value) {
+  return fmt::format("{}", fmt::join(value, ","));
+}
 
 bool parse(std::string_view text, std::integral auto& value) {
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -68,10 +78,22 @@ bool parse(std::string_view text, DType& value) {
   if (info != nullptr) value = info->dtype;
   return info != nullptr;
 }
-bool parse(std::string_view text, GpuLayers& value) {
-  const auto layers = GpuLayers::parse(text);
-  if (layers) value = *layers;
-  return layers.has_value();
+bool parse(std::string_view text, std::vector<uint64_t>& value) {
+  value.clear();
+  while (!text.empty()) {
+    const size_t comma = std::min(text.find(','), text.size());
+    if (!parse(text.substr(0, comma), value.emplace_back())) return false;
+    text.remove_prefix(std::min(comma + 1, text.size()));
+  }
+  return true;
+}
+/// Of a type that has a parse() of its own.
+template <typename T>
+requires requires(T value) { value = *T::parse(value.text()); }
+bool parse(std::string_view text, T& value) {
+  auto parsed = T::parse(text);
+  if (parsed.has_value()) value = std::move(*parsed);
+  return parsed.has_value();
 }
 
 }  // namespace

@@ -64,37 +64,53 @@ class CopyLane final : public UploadLane {
 class EmulatedDevice final : public Device {
  public:
   explicit EmulatedDevice(EmulatedDeviceOptions options)
-      : upload_pause_(options.upload_pause), before_map_(std::move(options.before_map)) {
+      : isolated_(options.isolated),
+        upload_pause_(options.upload_pause),
+        before_map_(std::move(options.before_map)) {
     info_ = {.name = "emulated",
-             .index = 0,
+             .index = options.index,
              .capability = 80,
              .multiprocessors = 4,
              .total_bytes = options.free_bytes,
              .free_bytes = options.free_bytes,
              .uuid = std::move(options.uuid),
              .why_not_shared = std::move(options.why_not_shared)};
+    op_.device = info_.index;
     op_.multiprocessors = info_.multiprocessors;
     op_.capability = info_.capability;
     op_.shared_bytes_per_cta = options.shared_bytes_per_cta;
   }
 
+  ~EmulatedDevice() override {
+    scratch_.reset();
+    step_.reset();
+    if (current == this) current = nullptr;
+  }
+
   const DeviceInfo& info() const override { return info_; }
   const KernelTable& table() const override { return emulated::kernel_table(); }
-  ExecContext context() override { return {.stream = &op_}; }
+  ExecContext context() override {
+    if (current != this && current != nullptr) current->protect(PROT_NONE);
+    protect(PROT_READ | PROT_WRITE);
+    current = this;
+    return {.stream = &op_};
+  }
 
   Result<DeviceMemory> allocate(size_t bytes, const char* what) override {
     HEARTH_RETURN_IF_ERROR(take(bytes, what));
     // Reads in whole 16 bytes may go so far beyond the end: devices hand out memory in such units.
     const size_t padded = (bytes + 15) / 16 * 16;
-    void* data = ::operator new (padded, std::align_val_t{kAlignment});
+    void* data = isolated_ ? map(padded) : ::operator new (padded, std::align_val_t{kAlignment});
     std::memset(data, kGarbage, padded);
     return DeviceMemory(*this, data, bytes);
   }
   void upload(void* to, const void* from, size_t bytes) override {
     check_not_recording();
+    const Opened opened(*this);
     std::memcpy(to, from, bytes);
   }
   void download(void* to, const void* from, size_t bytes) override {
+    const Opened opened(*this);
     wait();
     std::memcpy(to, from, bytes);
   }
@@ -103,6 +119,7 @@ class EmulatedDevice final : public Device {
     if (simt::emulator::Record* record = simt::emulator::recording()) {
       record->emplace_back(move);
     } else {
+      const Opened opened(*this);
       move();
     }
   }
@@ -110,6 +127,7 @@ class EmulatedDevice final : public Device {
   Status upload_all(std::span<const UploadPiece> pieces, const UploadProgress& progress) override {
     std::vector<std::unique_ptr<UploadLane>> lanes;
     for (int i = 0; i < 2; ++i) lanes.push_back(std::make_unique<CopyLane>(upload_pause_));
+    const Opened opened(*this);
     return upload_in_lanes(pieces, lanes, progress);
   }
   Result<SharedMemory> allocate_shared(size_t bytes, const char* what) override {
@@ -149,6 +167,7 @@ class EmulatedDevice final : public Device {
     return {};
   }
   StepPointers begin_step(const StepInput& input) override {
+    wait_for_uploads();
     staging_.fill(input);
     enqueue_upload(step_->data(), staging_.bytes().data(), staging_.bytes().size());
     op_.step = staging_.tables(step_->data());
@@ -167,18 +186,22 @@ class EmulatedDevice final : public Device {
   }
   void enqueue_download(void* to, const void* from, size_t bytes) override {
     check_not_recording();
+    const Opened opened(*this);
     std::memset(to, kGarbage, bytes);
     const auto* data = static_cast<const std::byte*>(from);
     downloads_.push_back({to, {data, data + bytes}});
   }
-  void wait() override {
+  void wait_for_uploads() override {
     check_not_recording();
     for (const Upload& upload : uploads_)
       HEARTH_CHECK(std::ranges::equal(std::span(upload.from, upload.bytes.size()), upload.bytes),
                    "what is being uploaded stays as it is until it was waited for");
+    uploads_.clear();
+  }
+  void wait() override {
+    wait_for_uploads();
     for (const Download& download : downloads_)
       std::ranges::copy(download.bytes, static_cast<std::byte*>(download.to));
-    uploads_.clear();
     downloads_.clear();
   }
 
@@ -186,7 +209,11 @@ class EmulatedDevice final : public Device {
     records_.run({.kind = kind, .rows = op_.step.rows, .longest = op_.step.longest}, ops, record);
   }
 
+  Result<std::unique_ptr<DeviceLink>> link_from(Device& source, size_t bytes) override;
+
  private:
+  friend class EmulatedLink;
+
   Status take(size_t bytes, const char* what) {
     if (bytes > info_.free_bytes) {
       return fail(ErrorCode::kResourceExhausted, std::string("the emulated device has no ") +
@@ -202,13 +229,46 @@ class EmulatedDevice final : public Device {
     shared_.insert(data);
     return data;
   }
+  /// Lets the host touch an isolated device's memory.
+  class Opened {
+   public:
+    explicit Opened(EmulatedDevice& device) : device_(device) {
+      device_.protect(PROT_READ | PROT_WRITE);
+    }
+    ~Opened() {
+      if (current != &device_) device_.protect(PROT_NONE);
+    }
+    Opened(const Opened&) = delete;
+    Opened& operator=(const Opened&) = delete;
+
+   private:
+    EmulatedDevice& device_;
+  };
+
+  void* map(size_t bytes) {
+    void* data = ::mmap(nullptr, std::max<size_t>(bytes, 1), PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    HEARTH_CHECK(data != MAP_FAILED, "the emulated device has memory");
+    mappings_.push_back({data, std::max<size_t>(bytes, 1)});
+    return data;
+  }
+  void protect(int access) {
+    for (const Mapping& mapping : mappings_)
+      HEARTH_CHECK(::mprotect(mapping.data, mapping.bytes, access) == 0, "mprotect");
+  }
   void release(void* data, size_t bytes) override {
     if (shared_.erase(data) > 0) {
       ::munmap(data, bytes);
       return;
     }
     info_.free_bytes += bytes;
-    ::operator delete (data, std::align_val_t{kAlignment});
+    const auto mapping = std::ranges::find(mappings_, data, &Mapping::data);
+    if (mapping == mappings_.end()) {
+      ::operator delete (data, std::align_val_t{kAlignment});
+      return;
+    }
+    ::munmap(mapping->data, mapping->bytes);
+    mappings_.erase(mapping);
   }
   void release_pinned(void* data) override {
     ::operator delete (data, std::align_val_t{kAlignment});
@@ -224,6 +284,17 @@ class EmulatedDevice final : public Device {
     std::vector<std::byte> bytes;
   };
 
+  /// Of an isolated device.
+  struct Mapping {
+    void* data;
+    size_t bytes;
+  };
+
+  /// Whose ops run: memory of the other isolated ones cannot be touched.
+  static inline EmulatedDevice* current = nullptr;
+
+  const bool isolated_;
+  std::vector<Mapping> mappings_;
   const std::chrono::milliseconds upload_pause_;
   const std::function<Status()> before_map_;
   DeviceInfo info_;
@@ -236,6 +307,30 @@ class EmulatedDevice final : public Device {
   std::vector<Upload> uploads_;
   std::vector<Download> downloads_;
 };
+
+class EmulatedLink final : public DeviceLink {
+ public:
+  EmulatedLink(EmulatedDevice& source, EmulatedDevice& target, size_t bytes)
+      : source_(source), target_(target), bytes_(bytes) {}
+  void send(void* to, const void* from, size_t bytes) override {
+    HEARTH_CHECK(bytes <= bytes_, "a copy between devices is within what the link was made for");
+    const EmulatedDevice::Opened source(source_);
+    const EmulatedDevice::Opened target(target_);
+    std::memcpy(to, from, bytes);
+  }
+  std::string way() const override { return "directly"; }
+
+ private:
+  EmulatedDevice& source_;
+  EmulatedDevice& target_;
+  size_t bytes_;
+};
+
+Result<std::unique_ptr<DeviceLink>> EmulatedDevice::link_from(Device& source, size_t bytes) {
+  auto* emulated = dynamic_cast<EmulatedDevice*>(&source);
+  HEARTH_CHECK(emulated != nullptr && emulated != this, "links are between two devices of a kind");
+  return std::make_unique<EmulatedLink>(*emulated, *this, bytes);
+}
 
 }  // namespace
 

@@ -4,12 +4,14 @@
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
 
 #include "base/check.h"
 #include "kernels/cuda/op_context.h"
+#include "kernels/cuda/runtime/cuda_link.h"
 #include "kernels/cuda/runtime/pinned_lane.h"
 #include "kernels/cuda/runtime/shared_memory.h"
 #include "kernels/cuda/runtime/step_graph.h"
@@ -64,25 +66,35 @@ class CudaDevice final : public Device {
  public:
   CudaDevice(DeviceInfo info, int shared_bytes_per_cta)
       : info_(std::move(info)), shared_(info_.index) {
+    const CurrentDevice current(info_.index);
     check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
+    check_cuda(cudaEventCreateWithFlags(&uploaded_, cudaEventDisableTiming), "cudaEventCreate");
     op_.stream = stream_;
+    op_.device = info_.index;
     op_.multiprocessors = info_.multiprocessors;
     op_.capability = info_.capability;
     op_.shared_bytes_per_cta = static_cast<size_t>(shared_bytes_per_cta);
   }
   ~CudaDevice() override {
+    const CurrentDevice current(info_.index);
     records_.clear();
     scratch_.reset();
     step_.reset();
     if (pinned_ != nullptr) check_cuda(cudaFreeHost(pinned_), "cudaFreeHost");
+    check_cuda(cudaEventDestroy(uploaded_), "cudaEventDestroy");
     check_cuda(cudaStreamDestroy(stream_), "cudaStreamDestroy");
   }
 
   const DeviceInfo& info() const override { return info_; }
   const KernelTable& table() const override { return cuda::kernel_table(); }
-  ExecContext context() override { return {.stream = &op_}; }
+  ExecContext context() override {
+    // Launches go to the thread's current device.
+    check_cuda(cudaSetDevice(info_.index), "cudaSetDevice");
+    return {.stream = &op_};
+  }
 
   Result<DeviceMemory> allocate(size_t bytes, const char* what) override {
+    const CurrentDevice current(info_.index);
     void* data = nullptr;
     const cudaError_t error = cudaMalloc(&data, bytes);
     if (error == cudaErrorMemoryAllocation) {
@@ -96,14 +108,15 @@ class CudaDevice final : public Device {
   }
 
   void upload(void* to, const void* from, size_t bytes) override {
-    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_), "upload");
-    check_cuda(cudaStreamSynchronize(stream_), "upload");
+    copy_on_stream(to, from, bytes, "upload");
+    wait();
   }
   void download(void* to, const void* from, size_t bytes) override {
-    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "download");
-    check_cuda(cudaStreamSynchronize(stream_), "download");
+    copy_on_stream(to, from, bytes, "download");
+    wait();
   }
   void copy(void* to, const void* from, size_t bytes) override {
+    const CurrentDevice current(info_.index);
     const int error = cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_);
     if (op_.capture_error == nullptr) {
       check_cuda(error, "copy");
@@ -112,18 +125,51 @@ class CudaDevice final : public Device {
     }
   }
 
+  Result<PinnedMemory> allocate_pinned(size_t bytes, const char* what) override {
+    const CurrentDevice current(info_.index);
+    void* data = nullptr;
+    const cudaError_t error = cudaHostAlloc(&data, bytes, cudaHostAllocPortable);
+    if (error == cudaSuccess) return PinnedMemory(*this, data, bytes);
+    static_cast<void>(cudaGetLastError());  // or the next call would report it
+    return fail(ErrorCode::kResourceExhausted, "no " + std::to_string(bytes) +
+                                                   " bytes of pinned host memory for " + what +
+                                                   ": " + cudaGetErrorString(error));
+  }
+  void enqueue_upload(void* to, const void* from, size_t bytes) override {
+    copy_on_stream(to, from, bytes, "upload");
+    note_upload();
+  }
+  void enqueue_download(void* to, const void* from, size_t bytes) override {
+    copy_on_stream(to, from, bytes, "download");
+  }
+  void wait_for_uploads() override {
+    check_cuda(cudaEventSynchronize(uploaded_), "wait for uploads");
+  }
+  void wait() override { check_cuda(cudaStreamSynchronize(stream_), "wait"); }
+
+  void run_recorded(int64_t kind, const std::function<void()>& ops) override {
+    records_.run({.kind = kind, .rows = op_.step.rows, .longest = op_.step.longest}, ops,
+                 [this](const auto& recorded) { return capture_step(op_, recorded); });
+  }
+
+  Result<std::unique_ptr<DeviceLink>> link_from(Device& source, size_t bytes) override {
+    return make_cuda_link(source, *this, bytes);
+  }
+
   Status upload_all(std::span<const UploadPiece> pieces, const UploadProgress& progress) override {
-    check_cuda(cudaSetDevice(info_.index), "cudaSetDevice");
+    const CurrentDevice current(info_.index);
     std::vector<std::unique_ptr<UploadLane>> lanes;
     for (int i = 0; i < kUploadLanes; ++i)
       lanes.push_back(std::make_unique<PinnedLane>(info_.index));
     return upload_in_lanes(pieces, lanes, progress);
   }
   Result<SharedMemory> allocate_shared(size_t bytes, const char* what) override {
+    const CurrentDevice current(info_.index);
     HEARTH_ASSIGN_OR_RETURN(auto created, shared_.create(bytes, what));
     return SharedMemory{DeviceMemory(*this, created.data, bytes), std::move(created.handle)};
   }
   Result<DeviceMemory> map_shared(const UniqueFd& handle, size_t bytes) override {
+    const CurrentDevice current(info_.index);
     HEARTH_ASSIGN_OR_RETURN(void* const data, shared_.map(handle.get(), bytes));
     return DeviceMemory(*this, data, bytes);
   }
@@ -133,6 +179,7 @@ class CudaDevice final : public Device {
     HEARTH_ASSIGN_OR_RETURN(scratch_, allocate(scratch_bytes, "scratch"));
     staging_ = StepStaging(rows, logit_rows, pages);
     HEARTH_ASSIGN_OR_RETURN(step_, allocate(staging_.capacity_bytes(), "a step's input"));
+    const CurrentDevice current(info_.index);
     check_cuda(cudaMallocHost(&pinned_, staging_.capacity_bytes()), "cudaMallocHost");
     op_.scratch = scratch_->data();
     op_.scratch_bytes = scratch_bytes;
@@ -142,49 +189,35 @@ class CudaDevice final : public Device {
   StepPointers begin_step(const StepInput& input) override {
     HEARTH_CHECK(step_.has_value(), "the device was told of its largest step");
     staging_.fill(input);
-    // The copy of the last step has long been read: it was waited for.
+    wait_for_uploads();  // the last step's may still have to be read
     const auto bytes = staging_.bytes();
     std::copy(bytes.begin(), bytes.end(), static_cast<std::byte*>(pinned_));
-    check_cuda(
-        cudaMemcpyAsync(step_->data(), pinned_, bytes.size(), cudaMemcpyHostToDevice, stream_),
-        "upload of a step");
+    copy_on_stream(step_->data(), pinned_, bytes.size(), "upload of a step");
+    note_upload();
     op_.step = staging_.tables(step_->data());
     return staging_.pointers(step_->data());
   }
 
-  Result<PinnedMemory> allocate_pinned(size_t bytes, const char* what) override {
-    void* data = nullptr;
-    const cudaError_t error = cudaMallocHost(&data, bytes);
-    if (error == cudaErrorMemoryAllocation) {
-      static_cast<void>(cudaGetLastError());
-      return fail(ErrorCode::kResourceExhausted, "the system has no " + std::to_string(bytes) +
-                                                     " bytes of pinned memory left for " + what);
-    }
-    check_cuda(error, "cudaMallocHost");
-    return PinnedMemory(*this, data, bytes);
-  }
-  void enqueue_upload(void* to, const void* from, size_t bytes) override {
-    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_), "upload");
-  }
-  void enqueue_download(void* to, const void* from, size_t bytes) override {
-    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "download");
-  }
-  void wait() override { check_cuda(cudaStreamSynchronize(stream_), "a step"); }
-
-  void run_recorded(int64_t kind, const std::function<void()>& ops) override {
-    records_.run({.kind = kind, .rows = op_.step.rows, .longest = op_.step.longest}, ops,
-                 [this](const auto& recorded) { return capture_step(op_, recorded); });
-  }
-
  private:
-  void release_pinned(void* data) override { check_cuda(cudaFreeHost(data), "cudaFreeHost"); }
   void release(void* data, size_t) override {
+    const CurrentDevice current(info_.index);
     if (!shared_.release(data)) check_cuda(cudaFree(data), "cudaFree");
+  }
+  void release_pinned(void* data) override { check_cuda(cudaFreeHost(data), "cudaFreeHost"); }
+  /// Between any two of this device and the host: addresses say which is where.
+  void copy_on_stream(void* to, const void* from, size_t bytes, const char* what) {
+    const CurrentDevice current(info_.index);
+    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream_), what);
+  }
+  void note_upload() {
+    const CurrentDevice current(info_.index);
+    check_cuda(cudaEventRecord(uploaded_, stream_), "cudaEventRecord");
   }
 
   DeviceInfo info_;
   CudaSharedMemory shared_;
   cudaStream_t stream_ = nullptr;
+  cudaEvent_t uploaded_ = nullptr;  // after the last upload that the host did not wait for
   simt::OpContext op_;
   std::optional<DeviceMemory> scratch_;
   std::optional<DeviceMemory> step_;
@@ -214,8 +247,13 @@ std::string why_no_cuda_device() {
 }
 
 Result<DeviceInfo> cuda_device_info(int index) {
-  if (index >= cuda_device_count())
+  const int count = std::min(cuda_device_count(), simt::kMaxDevices);
+  if (count == 0)
     return fail(ErrorCode::kUnsupported, "no GPU can be used: " + why_no_cuda_device());
+  if (index < 0 || index >= count)
+    return fail(ErrorCode::kUnsupported, "GPU " + std::to_string(index) +
+                                             " is not there: this machine has " +
+                                             std::to_string(count) + ", counted from 0");
   cudaDeviceProp properties;
   DeviceInfo info;
   info.index = index;
@@ -233,6 +271,7 @@ Result<DeviceInfo> cuda_device_info(int index) {
   info.total_bytes = total_bytes;
   info.free_bytes = free_bytes;
   info.uuid = uuid_text(properties.uuid);
+  info.context_bytes = kCudaContextBytes;
   if (info.capability < kOldestCapability)
     return unusable(index, info.name + " is of compute capability " +
                                std::to_string(info.capability / 10) + "." +

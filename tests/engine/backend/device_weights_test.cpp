@@ -65,6 +65,10 @@ EngineOptions shared_options(TestExchange& exchange, GpuLayers placed = {GpuLaye
   return options;
 }
 
+uint64_t all_weights(const Model& model) {
+  return weight_sizes(model).of({0, model.config().num_layers, true});
+}
+
 Answers answers_of(Engine& engine) { return run(engine, {make_request(1, 9), make_request(2, 3)}); }
 
 }  // namespace
@@ -92,7 +96,7 @@ TEST_CASE("shared weights: the first engine uploads, the next map, and all answe
   CHECK(exchange.uploads == 1);
   REQUIRE(exchange.asked.size() == 3);
   CHECK(exchange.asked[0] == exchange.asked[2]);
-  CHECK(exchange.asked[0].bytes == weight_sizes(**Model::load(options.model)).from_layer(0));
+  CHECK(exchange.asked[0].bytes == all_weights(**Model::load(options.model)));
 }
 
 TEST_CASE("the layout tells files, placements and models apart") {
@@ -150,8 +154,8 @@ TEST_CASE("an upload that is to end, or has no room, publishes nothing") {
   CHECK(exchange.uploads == 0);
 
   exchange.fails = false;
-  options.gpu_budget_bytes = uint64_t{1} << 40;  // what the plan may count on is not there
-  options.open_gpu = []() -> Result<std::unique_ptr<kernels::Device>> {
+  options.gpu_budget_bytes = {uint64_t{1} << 40};  // what the plan may count on is not there
+  options.open_gpu = [](int32_t) -> Result<std::unique_ptr<kernels::Device>> {
     return kernels::make_emulated_device({.free_bytes = 1000});
   };
   const auto full = Engine::load(options);
@@ -163,7 +167,7 @@ TEST_CASE("an upload that is to end, or has no room, publishes nothing") {
 TEST_CASE("a device that cannot share where the plan counts on it is an error") {
   TestExchange exchange;
   EngineOptions options = shared_options(exchange);
-  options.open_gpu = []() -> Result<std::unique_ptr<kernels::Device>> {
+  options.open_gpu = [](int32_t) -> Result<std::unique_ptr<kernels::Device>> {
     return kernels::make_emulated_device({.why_not_shared = "the driver is too old"});
   };
   const auto refused = Engine::load(options);
@@ -181,11 +185,12 @@ TEST_CASE("the plan counts shared weights once, and all else for each worker") {
   const kernels::DeviceInfo info{.name = "a GPU", .free_bytes = uint64_t{1} << 40};
   const uint64_t file_bytes = (*model)->file().mapped_bytes();
   const auto plan_of = [&](int32_t sharers, uint64_t budget) {
-    const GpuOffer offer = make_offer(info, budget, sharers, **model);
+    const std::vector<uint64_t> budgets(budget > 0 ? 1 : 0, budget);
+    const GpuOffer offer = *make_offer({info}, budgets, sharers, **model);
     return size_memory_plan(options, (*model)->config(), file_bytes, &offer).value();
   };
-  const DevicePlan one = *plan_of(0, 0).device;
-  const DevicePlan four = *plan_of(4, 0).device;
+  const DevicePlan one = plan_of(0, 0).devices.at(0);
+  const DevicePlan four = plan_of(4, 0).devices.at(0);
   CHECK(one.bytes() == one.weights_bytes + one.kv_bytes + one.activation_bytes);
   CHECK(four.weights_bytes == one.weights_bytes);
   CHECK(four.bytes() == four.weights_bytes + 4 * (four.kv_bytes + four.activation_bytes));
@@ -194,7 +199,7 @@ TEST_CASE("the plan counts shared weights once, and all else for each worker") {
   CHECK_FALSE(tight.fits());
   CHECK(tight.shortfall().message.find("4 times (their KV cache") != std::string::npos);
   options.context_tokens = 0;  // open-ended: what is left is shared out
-  const DevicePlan open = *plan_of(4, four.bytes()).device;
+  const DevicePlan open = plan_of(4, four.bytes()).devices.at(0);
   CHECK(open.fits());
 }
 

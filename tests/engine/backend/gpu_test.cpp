@@ -118,18 +118,20 @@ TEST_CASE("layers that do not fit the device are refused with sums and what woul
   REQUIRE(num_layers >= 2);
   kernels::DeviceInfo info{
       .name = "a GPU", .total_bytes = uint64_t{1} << 40, .free_bytes = uint64_t{1} << 40};
-  GpuOffer offer = make_offer(info, uint64_t{1} << 40, 0, **model);
+  GpuOffer offer = *make_offer({info}, {uint64_t{1} << 40}, 0, **model);
   EngineOptions all = options;
   all.gpu_layers = kAll;
   const uint64_t bytes = (*model)->file().mapped_bytes();
   const auto plan = make_memory_plan(all, (*model)->config(), bytes, &offer);
   REQUIRE(plan.has_value());
-  CHECK(plan->device->layers == num_layers);
-  CHECK(plan->device->weights_bytes == sizes.from_layer(0));
+  REQUIRE(plan->devices.size() == 1);
+  const DevicePlan& device = plan->devices[0];
+  CHECK(device.layers == LayerRange{0, num_layers, true});
+  CHECK(device.weights_bytes == sizes.of({0, num_layers, true}));
   CHECK(plan->kv_bytes == 0);
-  CHECK(plan->device->kv_bytes == static_cast<uint64_t>(plan->kv_pages) * plan->page_bytes);
+  CHECK(device.kv_bytes == static_cast<uint64_t>(plan->kv_pages) * plan->page_bytes);
 
-  offer.budget_bytes = plan->device->bytes() - 1;
+  offer.devices[0].budget_bytes = device.bytes() - 1;
   const auto refused = make_memory_plan(all, (*model)->config(), bytes, &offer);
   REQUIRE_FALSE(refused.has_value());
   CHECK(refused.error().code == ErrorCode::kResourceExhausted);
@@ -137,16 +139,16 @@ TEST_CASE("layers that do not fit the device are refused with sums and what woul
                                      std::to_string(num_layers - 1)) != std::string::npos);
   EngineOptions automatic = options;
   automatic.gpu_layers = {GpuLayers::Kind::kAuto, 0};
-  CHECK(make_memory_plan(automatic, (*model)->config(), bytes, &offer)->device->layers ==
+  CHECK(make_memory_plan(automatic, (*model)->config(), bytes, &offer)->device_layers() ==
         num_layers - 1);
-  offer.budget_bytes = 1;
-  CHECK_FALSE(make_memory_plan(automatic, (*model)->config(), bytes, &offer)->device.has_value());
+  offer.devices[0].budget_bytes = 1;
+  CHECK(make_memory_plan(automatic, (*model)->config(), bytes, &offer)->devices.empty());
 }
 
 TEST_CASE(
     "layers on a GPU that is not there are refused by the option's name; auto takes the CPU") {
   EngineOptions options = options_of("llama", "f32");
-  options.open_gpu = []() -> Result<std::unique_ptr<kernels::Device>> {
+  options.open_gpu = [](int32_t) -> Result<std::unique_ptr<kernels::Device>> {
     return fail(ErrorCode::kUnsupported, "no GPU can be used: this is a test");
   };
   for (const GpuLayers demanded : {kAll, layers(1)}) {

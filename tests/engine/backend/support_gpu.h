@@ -15,7 +15,7 @@ inline EngineOptions on_device(EngineOptions options, GpuLayers layers) {
   options.gpu_layers = layers;
   const char* device = std::getenv("HEARTH_TEST_DEVICE");
   if (device != nullptr && std::string_view(device) == "gpu") return options;
-  options.open_gpu = []() -> Result<std::unique_ptr<kernels::Device>> {
+  options.open_gpu = [](int32_t) -> Result<std::unique_ptr<kernels::Device>> {
     return kernels::make_emulated_device();
   };
   return options;

@@ -183,7 +183,7 @@ TEST_CASE("device matmul: the order of threads and the room for stages change no
   }
   emu::set_order(emu::Order::kForward);
   // As much shared memory as the smallest devices have.
-  const auto small = make_emulated_device(size_t{64} << 10);
+  const auto small = make_emulated_device({.shared_bytes_per_cta = size_t{64} << 10});
   REQUIRE(small->reserve(1 << 20, 64, 1, 64).has_value());
   use_device(*small);
   for (const int64_t rows : {1, 20, 40}) {
