@@ -116,17 +116,11 @@ Result<Probe> probe_gpus(const DeviceList& devices) {
   return probe;
 }
 
-/// Whether the workers can share one copy of the weights on every GPU that has layers.
-bool can_share(const std::vector<kernels::DeviceInfo>& infos) {
-  return std::ranges::all_of(
-      infos, [](const kernels::DeviceInfo& info) { return info.why_not_shared.empty(); });
-}
-
-void warn_of_copies(const std::vector<kernels::DeviceInfo>& infos) {
+/// Why the workers do not share the weights: all GPUs must let them. Empty: they do.
+std::string why_not_shared(const std::vector<kernels::DeviceInfo>& infos) {
   for (const kernels::DeviceInfo& info : infos)
-    if (!info.why_not_shared.empty())
-      spdlog::warn("each worker has a copy of its own of the weights, for on {} it must: {}",
-                   info.name, info.why_not_shared);
+    if (!info.why_not_shared.empty()) return info.name + ": " + info.why_not_shared;
+  return {};
 }
 
 /// What all workers are told: numbers that leave nothing to decide.
@@ -159,7 +153,8 @@ Status choose_gpu_layers(std::vector<WorkerOptions>& workers) {
                             return probe.gpus.at(index);
                           }));
   // For all workers together where they share the weights, else in equal parts.
-  const bool shared = can_share(infos);
+  const std::string why_copies = why_not_shared(infos);
+  const bool shared = why_copies.empty();
   const int32_t sharers = shared ? static_cast<int32_t>(workers.size()) : 0;
   for (const kernels::DeviceInfo& info : infos)
     planned.gpu_budget_bytes.push_back(usable_bytes(info) / (shared ? 1 : workers.size()));
@@ -170,7 +165,8 @@ Status choose_gpu_layers(std::vector<WorkerOptions>& workers) {
                                            offer ? &*offer : nullptr));
   if (offer && plan.devices.empty())
     spdlog::info("all layers on the CPU: not one fits {}", offer->devices.front().name);
-  if (!plan.devices.empty()) warn_of_copies(infos);
+  if (!plan.devices.empty() && !shared)
+    spdlog::warn("each worker has a copy of its own of the weights on {}", why_copies);
   for (WorkerOptions& worker : workers) settle(worker.engine, plan, sharers);
   return {};
 }

@@ -88,8 +88,10 @@ class CudaDevice final : public Device {
   const DeviceInfo& info() const override { return info_; }
   const KernelTable& table() const override { return cuda::kernel_table(); }
   ExecContext context() override {
-    // Launches go to the thread's current device.
-    check_cuda(cudaSetDevice(info_.index), "cudaSetDevice");
+    // Launches go to the thread's current device. While a step is recorded it is this one already.
+    int current = 0;
+    check_cuda(cudaGetDevice(&current), "cudaGetDevice");
+    if (current != info_.index) check_cuda(cudaSetDevice(info_.index), "cudaSetDevice");
     return {.stream = &op_};
   }
 

@@ -4,8 +4,11 @@
 
 #include <cstdlib>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "engine/engine.h"
+#include "kernels/cuda/cuda_device.h"
 #include "kernels/cuda/emulator/emulated_device.h"
 
 namespace hearth::testing {
@@ -17,6 +20,25 @@ inline EngineOptions on_device(EngineOptions options, GpuLayers layers) {
   if (device != nullptr && std::string_view(device) == "gpu") return options;
   options.open_gpu = [](int32_t) -> Result<std::unique_ptr<kernels::Device>> {
     return kernels::make_emulated_device();
+  };
+  return options;
+}
+
+/// The same on `count` devices, the first ones of this machine if it has so many. In the emulator
+/// none can touch the memory of another. `parts`: for --split; empty: by free memory.
+inline EngineOptions on_devices(EngineOptions options, GpuLayers layers, int32_t count,
+                                std::vector<double> parts = {}) {
+  options.gpu_layers = layers;
+  options.gpu_count = count;
+  options.devices.indices.clear();
+  for (int32_t i = 0; i < count; ++i) options.devices.indices.push_back(i);
+  options.split.parts = std::move(parts);
+  const char* device = std::getenv("HEARTH_TEST_DEVICE");
+  if (device != nullptr && std::string_view(device) == "gpu" &&
+      kernels::cuda_device_count() >= count)
+    return options;
+  options.open_gpu = [](int32_t index) -> Result<std::unique_ptr<kernels::Device>> {
+    return kernels::make_emulated_device({.index = index, .isolated = true});
   };
   return options;
 }
