@@ -171,8 +171,8 @@ TEST_CASE("plans for GPUs: the largest context fits, and no larger one") {
 TEST_CASE("what does not fit is refused with the sums of each GPU and what would fit") {
   Plans plans;
   plans.offer_devices(2, 1);
-  plans.offer.devices[0].budget_bytes = 170 * kMiB;
-  plans.offer.devices[1].budget_bytes = 200 * kMiB;
+  plans.offer.devices[0].budget_bytes = 140 * kMiB;
+  plans.offer.devices[1].budget_bytes = 150 * kMiB;
   plans.options.gpu_layers = {GpuLayers::Kind::kAll, 0};
   plans.options.context_tokens = 512;
   plans.options.parallel = 4;
@@ -182,9 +182,9 @@ TEST_CASE("what does not fit is refused with the sums of each GPU and what would
   CHECK(refused.error().param == "gpu-layers");
   const std::string& why = refused.error().message;
   CAPTURE(why);
-  CHECK(why.find("of 170 MiB that a worker may use") != std::string::npos);
+  CHECK(why.find("of 140 MiB that a worker may use") != std::string::npos);
   CHECK(why.find("; nor a GPU: ") != std::string::npos);
-  CHECK(why.find("of 200 MiB that a worker may use") != std::string::npos);
+  CHECK(why.find("of 150 MiB that a worker may use") != std::string::npos);
   plans.options.gpu_layers = {GpuLayers::Kind::kAuto, 0};
   const int32_t most = plans.plan().device_layers();
   CHECK(most > 0);

@@ -1,7 +1,9 @@
 // Models over several devices, and with their KV cache in host memory. The same kernels compute the
 // same bits wherever the borders are; each border is crossed once a step.
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "engine/backend/gpu.h"
 #include "engine/evaluate/evaluator.h"
