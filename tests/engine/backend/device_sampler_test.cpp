@@ -75,7 +75,7 @@ struct World {
 
   static std::unique_ptr<kernels::Device> device_under_test() {
     auto device =
-        on_device({}, {}).open_gpu ? on_device({}, {}).open_gpu() : kernels::open_cuda_device(0);
+        on_device({}, {}).open_gpu ? on_device({}, {}).open_gpu(0) : kernels::open_cuda_device(0);
     REQUIRE(device.has_value());
     REQUIRE((*device)->reserve(1 << 20, 64, 64, 64).has_value());
     return std::move(*device);
@@ -215,8 +215,8 @@ TEST_CASE("preempted requests with penalties change no token on the device") {
   const MemoryPlan& plan = roomy->plan();
   options.gpu_sampling = true;
   options.context_tokens = 0;  // open: the pool shrinks to what the budget leaves
-  options.gpu_budget_bytes =
-      plan.device->bytes() - plan.device->kv_bytes + uint64_t{7} * plan.page_bytes;
+  const DevicePlan& device = plan.devices.at(0);
+  options.gpu_budget_bytes = {device.bytes() - device.kv_bytes + uint64_t{7} * plan.page_bytes};
   auto tight = load(options);
   REQUIRE(tight->plan().kv_pages < 10);
   CHECK(run(*tight, requests) == expected);
