@@ -135,23 +135,47 @@ test("a plan for a GPU: layers, sums, what fits", () => {
   const [cpu, gpu] = all.devices;
   assert.equal(all.fits, true);
   assert.equal(cpu.kv_bytes, 0);
-  assert.ok(gpu.weights_bytes + gpu.kv_bytes + gpu.activation_bytes <= gpu.budget_bytes);
+  assert.equal(gpu.together_bytes, gpu.weights_bytes + gpu.kv_bytes + gpu.activation_bytes + gpu.context_bytes);
+  assert.ok(gpu.together_bytes <= gpu.budget_bytes);
   // Four workers: the weights once, all else four times.
   const [, shared] = plan("-ngl", "all", "--vram-mb", "4000", "--workers", "4").report.plan.devices;
   assert.equal(shared.workers, 4);
   assert.equal(shared.weights_bytes, gpu.weights_bytes);
-  const needed = (device) => device.weights_bytes + device.workers * (device.kv_bytes + device.activation_bytes);
+  const needed = (device) => device.weights_bytes + device.workers * (device.kv_bytes + device.activation_bytes + device.context_bytes);
   const barely = String(Math.ceil(needed(shared) / 0.9 / 2 ** 20) + 1);
   assert.equal(plan("-ngl", "all", "--vram-mb", barely, "--workers", "4").status, 0);
   assert.equal(plan("-ngl", "all", "--vram-mb", barely, "--workers", "5").status, 1);
   // A budget that holds all but the last byte's worth: one layer less fits, and auto takes that.
-  const tight = String(Math.floor((gpu.weights_bytes + gpu.kv_bytes + gpu.activation_bytes) / 0.9 / 2 ** 20));
+  const tight = String(Math.floor(gpu.together_bytes / 0.9 / 2 ** 20));
   const refused = plan("-ngl", "all", "--vram-mb", tight);
   assert.equal(refused.status, 1);
   const most = refused.report.plan.devices[1].largest_layers;
   assert.ok(most < gpu.layers);
   assert.match(refused.stderr, new RegExp(`the largest --gpu-layers that fits is ${most}`));
   assert.equal(plan("-ngl", "auto", "--vram-mb", tight).report.plan.devices[1].layers, most);
+});
+
+test("a plan for two GPUs: ranges, sums, what --split says", () => {
+  const sizes = ["--plan", "-c", "2048", "--parallel", "4", "-ngl", "all"];
+  const devices = (...options) => inspect(builtinModel, ...sizes, ...options).report.plan.devices.slice(1);
+  const [all] = devices("--vram-mb", "4000");
+  const [first, second] = devices("--vram-mb", "4000,3000", "--split", "3,1");
+  assert.deepEqual([first.layers, second.layers], [6, 2]);
+  assert.deepEqual([first.first_layer, second.first_layer], [0, 6]);
+  assert.deepEqual([first.has_output, second.has_output], [false, true]);
+  assert.equal(first.weights_bytes + second.weights_bytes, all.weights_bytes);
+  assert.equal(first.kv_bytes + second.kv_bytes, all.kv_bytes);
+  // Neither of them alone would hold it.
+  const mib = String(Math.ceil((all.together_bytes - all.kv_bytes / 4) / 0.9 / 2 ** 20));
+  assert.equal(inspect(builtinModel, ...sizes, "--vram-mb", mib).status, 1);
+  const shared = devices("--vram-mb", `${mib},${mib}`);
+  assert.equal(shared.length, 2);
+  assert.equal(shared[0].layers + shared[1].layers, all.layers);
+  const [host] = devices("--vram-mb", mib, "--no-kv-offload");
+  assert.equal(host.kv_bytes, 0);
+  const wrong = inspect(builtinModel, ...sizes, "--vram-mb", "4000,3000", "--split", "1");
+  assert.equal(wrong.status, 1);
+  assert.match(wrong.stderr, /--split 1 has 1 parts, expected one for each of the 2 GPUs/);
 });
 
 test("layers on a GPU where there is none: a number is refused, auto takes the CPU", async (t) => {
