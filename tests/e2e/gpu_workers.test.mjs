@@ -47,7 +47,7 @@ test("three workers share one copy, and a killed one maps it again", { skip }, a
   await allReady(daemon);
   assert.equal(await uploads(daemon), 1);
   assert.equal(await maps(daemon), 2);
-  assert.match(daemon.log, /on emulated 4 of 4 layers and the output: weights \d+\.\d MiB \+ 3 times \(KV cache/);
+  assert.match(daemon.log, /GPU 0, emulated: 4 of 4 layers and the output \d+\.\d MiB \+ 3 times \(their KV cache/);
   const [bytes] = await daemon.metric("hearth_shared_weights_bytes");
   assert.ok(bytes > 1 << 20, `${bytes} bytes are shared`);
   const expected = await ask(daemon, 1);
@@ -204,7 +204,7 @@ test("a GPU whose memory cannot be shared: each worker has a copy, and the log s
   t.after(() => daemon.stop());
   await allReady(daemon);
   assert.match(daemon.log, /each worker has a copy of its own of the weights on emulated: EMULATED_GPU_SHARING is 0/);
-  assert.match(daemon.log, /weights \d+\.\d MiB \+ 1 times \(KV cache/); // of a third of the GPU
+  assert.match(daemon.log, /the output \d+\.\d MiB \+ 1 times \(their KV cache/); // of a third of the GPU
   assert.equal((await uploads(daemon)) + (await maps(daemon)), 0);
   assert.deepEqual(await daemon.metric("hearth_shared_weights_bytes"), [0]);
   for (const pid of daemon.workers()) assert.equal(memoryOf(pid, memory).file.Size, undefined);
