@@ -130,7 +130,8 @@ void multiply_float_tile(const FloatTask& task, int64_t o, int64_t r0, int rows,
   const int at_once = (rows + tiles - 1) / tiles;  // 8 rows: 4 and 4, not 6 and 2
   for (int64_t k = 0; k < task.cols; k += kBlockCols) {
     const int64_t cols = task.cols - k < kBlockCols ? task.cols - k : kBlockCols;
-    for (int r = 0; r < rows;) {
+    int r = 0;
+    while (r < rows) {
       dispatch_rows<kMost>(
           rows - r < at_once ? rows - r : at_once, [&]<int kRows>() HEARTH_INLINE_LAMBDA {
             add_block<Word, Isa, kM, kRows>(task, o, r0 + r, k, cols, prefetch, sums.sum + r);
