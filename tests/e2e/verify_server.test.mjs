@@ -2,7 +2,7 @@
 // `hearth verify` wants them from the engine alone.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Daemon, hasVectors, post } from "./support/hearth.mjs";
+import { Daemon, hasVectors, post, until } from "./support/hearth.mjs";
 import { referenceModels } from "./support/reference_models.mjs";
 
 const skip = !hasVectors && "no ../shared/vectors";
@@ -62,6 +62,8 @@ test("reference models through two workers", { skip, timeout: 280_000 }, async (
   for (const { path, expected } of referenceModels()) {
     const daemon = await Daemon.start(["-m", path, "--workers", "2", "-t", "1", "--parallel", "4", "-c", "256"]);
     try {
+      // Requests are taken as soon as one worker is ready.
+      await until(async () => (await daemon.metric("hearth_worker_up")).join() === "1,1", "both workers");
       await compare(daemon, expected, t);
       const perWorker = await daemon.metric("vllm:request_prompt_tokens_count");
       assert.equal(perWorker.length, 2);
