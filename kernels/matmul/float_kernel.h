@@ -28,15 +28,19 @@ struct FloatTask {
 /// A tile's weights and four rows of x stay in L1 while they are multiplied.
 inline constexpr int64_t kBlockCols = 1024;
 
-/// acc[m][r] = the sum of one block, `cols` columns from w[m] and x[r] on. Asks for as many lines
-/// of what comes next as it reads.
+/// What asks for the weights that come next, `lines` for each two vectors of columns.
+struct FloatPrefetch {
+  LinePrefetch next;
+  int lines = 0;
+};
+
+/// acc[m][r] = the sum of one block, `cols` columns from w[m] and x[r] on.
 template <typename Word, typename Isa, int kM, int kR>
 HEARTH_HOST_DEVICE void sum_block(const Word* const (&w)[kM], const float* const (&x)[kR],
-                                  int64_t cols, LinePrefetch& prefetch,
+                                  int64_t cols, FloatPrefetch& prefetch,
                                   typename Isa::F (&acc)[kM][kR]) {
   using F = typename Isa::F;
   constexpr int kLanes = Isa::kLanes;
-  constexpr int kLines = (kM * 2 * kLanes * static_cast<int>(sizeof(Word)) + 63) / 64;
   HEARTH_UNROLL
   for (int m = 0; m < kM; ++m) HEARTH_UNROLL
   for (int r = 0; r < kR; ++r) acc[m][r] = Isa::zero();
@@ -55,7 +59,7 @@ HEARTH_HOST_DEVICE void sum_block(const Word* const (&w)[kM], const float* const
                         };
   int64_t k = 0;
   for (; k + 2 * kLanes <= cols; k += 2 * kLanes) {
-    prefetch.lines(kLines);
+    prefetch.next.lines(prefetch.lines);
     step(w, x, k);
     step(w, x, k + kLanes);
   }
@@ -93,7 +97,7 @@ struct alignas(64) FloatSums {
 /// Adds columns [k, k + cols) of kM weight rows and kR rows of x to sums[r][m], or begins them.
 template <typename Word, typename Isa, int kM, int kR>
 void add_block(const FloatTask& task, int64_t o, int64_t r0, int64_t k, int64_t cols,
-               LinePrefetch& prefetch, float (*sums)[kM][Isa::kLanes]) {
+               FloatPrefetch& prefetch, float (*sums)[kM][Isa::kLanes]) {
   const Word* w[kM];
   const float* x[kR];
   HEARTH_UNROLL
@@ -124,10 +128,14 @@ HEARTH_HOST_DEVICE void store_output(const FloatTask& task, int64_t o, int64_t r
 /// kM weight rows from `o` on times `rows` rows of x from r0 on.
 template <typename Word, typename Isa, int kM>
 void multiply_float_tile(const FloatTask& task, int64_t o, int64_t r0, int rows,
-                         LinePrefetch& prefetch, FloatSums<Isa, kM>& sums) {
+                         FloatPrefetch& prefetch, FloatSums<Isa, kM>& sums) {
   constexpr int kMost = Isa::kFloatTileRows;
   const int tiles = (rows + kMost - 1) / kMost;
   const int at_once = (rows + tiles - 1) / tiles;  // 8 rows: 4 and 4, not 6 and 2
+  // The lines of a tile are asked for over all the time of the one before: a core has no more than
+  // some tens under way.
+  constexpr int kTwoVectors = kM * 2 * Isa::kLanes * static_cast<int>(sizeof(Word));
+  prefetch.lines = (kTwoVectors + 64 * tiles - 1) / (64 * tiles);
   for (int64_t k = 0; k < task.cols; k += kBlockCols) {
     const int64_t cols = task.cols - k < kBlockCols ? task.cols - k : kBlockCols;
     int r = 0;
@@ -147,7 +155,7 @@ void multiply_float_tile(const FloatTask& task, int64_t o, int64_t r0, int rows,
 /// for each other.
 template <typename Word, typename Isa>
 void multiply_float_row(const FloatTask& task, int64_t begin, int64_t end) {
-  LinePrefetch none;
+  FloatPrefetch none;
   for (int64_t o = begin; o < end; ++o) {
     const auto* row =
         reinterpret_cast<const Word*>(task.weight + static_cast<size_t>(o) * task.row_bytes);
@@ -179,11 +187,11 @@ void multiply_floats(const FloatTask& task, int64_t begin, int64_t end) {
   FloatSums<Isa, 1> last_sums;
   for (int64_t r0 = 0; r0 < task.rows; r0 += pass_rows) {
     const int rows = static_cast<int>(task.rows - r0 < pass_rows ? task.rows - r0 : pass_rows);
-    LinePrefetch prefetch;
+    FloatPrefetch prefetch;
     int64_t o = begin;
     for (; o + kM <= end; o += kM) {
       const uint8_t* next = task.weight + static_cast<size_t>(o + kM) * task.row_bytes;
-      prefetch.set(next, o + 2 * kM <= end ? next + kM * task.row_bytes : next);
+      prefetch.next.set(next, o + 2 * kM <= end ? next + kM * task.row_bytes : next);
       multiply_float_tile<Word, Isa, kM>(task, o, r0, rows, prefetch, sums);
     }
     for (; o < end; ++o) multiply_float_tile<Word, Isa, 1>(task, o, r0, rows, prefetch, last_sums);
