@@ -38,7 +38,7 @@ RowKinds count_kinds(std::span<const ScheduledRows> rows) {
 void Engine::Impl::step() {
   const auto begin = std::chrono::steady_clock::now();
   const std::span<const ScheduledRows> rows =
-      scheduler.schedule(pacer.prefill_rows(scheduler.decodes()));
+      scheduler.schedule(pacer.prefill_rows(scheduler.decodes(), scheduler.prompts()));
   const RowKinds kinds = count_kinds(rows);
   for (const PageCopy& copy : scheduler.page_copies()) kv.copy_page(copy.from, copy.to);
   build_batch(rows);

@@ -7,13 +7,14 @@ namespace hearth {
 
 PrefillPacer::PrefillPacer(int32_t max_rows) : max_rows_(std::max(max_rows, 1)) {}
 
-int32_t PrefillPacer::prefill_rows(int32_t decode_rows) const {
+int32_t PrefillPacer::prefill_rows(int32_t decode_rows, int32_t prompts) const {
   if (decode_rows == 0) return max_rows_;
+  const double share = std::clamp(static_cast<double>(prompts) / decode_rows, 1.0, kMostPrompts);
   const double decode_ns = decode_step_ns(decode_rows);
-  double rows = kMinRows;
+  double rows = kMinRows * share;
   // At most twice the rows seen last: what a row adds is known around that size only.
   if (decode_ns > 0.0 && row_ns_.value > 0.0)
-    rows = std::min((kMaxSlowdown - 1.0) * decode_ns / row_ns_.value, 2.0 * last_rows_);
+    rows = std::min(share * (kMaxSlowdown - 1.0) * decode_ns / row_ns_.value, 2.0 * last_rows_);
   const double least = std::min(kMinRows, max_rows_);
   return static_cast<int32_t>(std::clamp(rows, least, static_cast<double>(max_rows_)));
 }

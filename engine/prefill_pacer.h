@@ -17,6 +17,10 @@ class PrefillPacer {
   /// A mixed step may take this much longer than one of its decode rows alone. A stream's worst
   /// gaps beside a prompt then stay under twice its usual ones, with a margin for noise.
   static constexpr double kMaxSlowdown = 1.7;
+  /// Where more sequences read their prompts than stream, as after a burst of requests, the pace of
+  /// few yields to the first token of many: what a mixed step may take longer grows with their
+  /// ratio, up to so many times.
+  static constexpr double kMostPrompts = 3.0;
   /// However dear a row is, a prompt gets on. Fewer gain nothing: the matmuls of 2 and of 4 rows
   /// take the same time (docs/measurements.md), and a step reads the prompt's K and V once for all.
   static constexpr int32_t kMinRows = 4;
@@ -24,8 +28,9 @@ class PrefillPacer {
   /// `max_rows` is the bound where decode steps are slow enough.
   explicit PrefillPacer(int32_t max_rows);
 
-  /// Most prompt rows for the next step, if it has `decode_rows` decode rows.
-  [[nodiscard]] int32_t prefill_rows(int32_t decode_rows) const;
+  /// Most prompt rows for the next step, if it has `decode_rows` decode rows and `prompts`
+  /// sequences have prompt left to read.
+  [[nodiscard]] int32_t prefill_rows(int32_t decode_rows, int32_t prompts) const;
   /// A step of `decode_rows` and `prefill_rows` took `duration`.
   void observe(int32_t decode_rows, int32_t prefill_rows, Duration duration);
 

@@ -83,6 +83,10 @@ int32_t Scheduler::decodes() const {
       std::ranges::count_if(running_, [](const Sequence* s) { return s->missing() == 1; }));
 }
 
+int32_t Scheduler::prompts() const {
+  return running() - decodes() + std::min(waiting(), options_.max_running - running());
+}
+
 int32_t Scheduler::cached_tokens(SequenceId id) const { return sequences_.at(id)->cached_tokens; }
 
 // A full batch of one key's long answers must not keep others out until they end. The sequence that

@@ -117,6 +117,8 @@ class Scheduler {
   [[nodiscard]] bool empty() const { return sequences_.empty(); }
   /// Running sequences whose next row is a single one: at most so many decode rows come next.
   [[nodiscard]] int32_t decodes() const;
+  /// Sequences that have prompt left to read, those that wait as far as they would be admitted.
+  [[nodiscard]] int32_t prompts() const;
   [[nodiscard]] int32_t running() const { return static_cast<int32_t>(running_.size()); }
   [[nodiscard]] int32_t waiting() const { return static_cast<int32_t>(waiting_.size()); }
   [[nodiscard]] const PagePool& pool() const { return pool_; }

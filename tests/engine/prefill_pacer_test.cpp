@@ -24,21 +24,21 @@ struct Machine {
 int32_t pace(PrefillPacer& pacer, const Machine& machine, int32_t decodes, int steps) {
   for (int i = 0; i < 20; ++i) pacer.observe(decodes, 0, machine.duration(decodes, 0));
   for (int i = 0; i < steps; ++i) {
-    const int32_t rows = pacer.prefill_rows(decodes);
+    const int32_t rows = pacer.prefill_rows(decodes, 1);
     pacer.observe(decodes, rows, machine.duration(decodes, rows));
   }
-  return pacer.prefill_rows(decodes);
+  return pacer.prefill_rows(decodes, 1);
 }
 
 }  // namespace
 
 TEST_CASE("without decode rows a prompt has the whole chunk") {
-  CHECK(PrefillPacer(256).prefill_rows(0) == 256);
+  CHECK(PrefillPacer(256).prefill_rows(0, 1) == 256);
 }
 
 TEST_CASE("the first rows beside streams are few") {
-  CHECK(PrefillPacer(256).prefill_rows(3) == PrefillPacer::kMinRows);
-  CHECK(PrefillPacer(3).prefill_rows(3) == 3);
+  CHECK(PrefillPacer(256).prefill_rows(3, 1) == PrefillPacer::kMinRows);
+  CHECK(PrefillPacer(3).prefill_rows(3, 1) == 3);
 }
 
 TEST_CASE("a mixed step takes at most the slowdown allowed, and nearly that") {
@@ -56,10 +56,25 @@ TEST_CASE("no mixed step on the way there is too slow") {
   PrefillPacer pacer(256);
   for (int i = 0; i < 20; ++i) pacer.observe(1, 0, machine.duration(1, 0));
   for (int i = 0; i < 50; ++i) {
-    const int32_t rows = pacer.prefill_rows(1);
+    const int32_t rows = pacer.prefill_rows(1, 1);
     CHECK(machine.duration(1, rows) < 2 * machine.duration(1, 0));
     pacer.observe(1, rows, machine.duration(1, rows));
   }
+}
+
+TEST_CASE("many prompts beside few streams: the streams yield, up to a bound") {
+  const Machine machine{.step_us = 40'000, .decode_row_us = 0, .prompt_row_us = 1000};
+  PrefillPacer pacer(256);
+  const int32_t alone = pace(pacer, machine, 2, 50);
+  CHECK(pacer.prefill_rows(2, 2) == alone);
+  for (int i = 0; i < 10; ++i) {
+    const int32_t rows = pacer.prefill_rows(2, 14);
+    pacer.observe(2, rows, machine.duration(2, rows));
+  }
+  const int32_t rows = pacer.prefill_rows(2, 14);
+  CHECK(rows > 5 * alone / 2);
+  CHECK(rows <= 3 * alone + 3);
+  CHECK(PrefillPacer(256).prefill_rows(1, 15) == 3 * PrefillPacer::kMinRows);
 }
 
 TEST_CASE("bounds hold on machines where rows are free or ruinous") {
@@ -86,9 +101,9 @@ TEST_CASE("one interrupted step does not change the pace much") {
   PrefillPacer pacer(256);
   const int32_t before = pace(pacer, machine, 1, 50);
   pacer.observe(1, 0, microseconds(5'000'000));
-  CHECK(pacer.prefill_rows(1) <= before * 3 / 2);
+  CHECK(pacer.prefill_rows(1, 1) <= before * 3 / 2);
   for (int i = 0; i < 20; ++i) pacer.observe(1, 0, machine.duration(1, 0));
-  CHECK(pacer.prefill_rows(1) <= before + 1);
+  CHECK(pacer.prefill_rows(1, 1) <= before + 1);
 }
 
 }  // namespace hearth
