@@ -31,25 +31,28 @@ struct DeviceInfo {
 
 class Device;
 
-/// Owns a range of a device's memory, aligned to 256 bytes. The device must outlive it.
-class DeviceMemory {
+enum class MemoryPlace { kDevice, kPinnedHost };
+
+/// Owns a range of memory. The device must outlive it.
+template <MemoryPlace kPlace>
+class OwnedMemory {
  public:
-  DeviceMemory() = default;
-  DeviceMemory(Device& device, void* data, size_t bytes)
+  OwnedMemory() = default;
+  OwnedMemory(Device& device, void* data, size_t bytes)
       : device_(&device), data_(data), bytes_(bytes) {}
-  DeviceMemory(DeviceMemory&& other) noexcept
+  OwnedMemory(OwnedMemory&& other) noexcept
       : device_(other.device_),
         data_(std::exchange(other.data_, nullptr)),
         bytes_(std::exchange(other.bytes_, 0)) {}
-  DeviceMemory& operator=(DeviceMemory&& other) noexcept {
+  OwnedMemory& operator=(OwnedMemory&& other) noexcept {
     std::swap(device_, other.device_);
     std::swap(data_, other.data_);
     std::swap(bytes_, other.bytes_);
     return *this;
   }
-  DeviceMemory(const DeviceMemory&) = delete;
-  DeviceMemory& operator=(const DeviceMemory&) = delete;
-  ~DeviceMemory();
+  OwnedMemory(const OwnedMemory&) = delete;
+  OwnedMemory& operator=(const OwnedMemory&) = delete;
+  ~OwnedMemory();
 
   [[nodiscard]] std::byte* data() const { return static_cast<std::byte*>(data_); }
   [[nodiscard]] size_t bytes() const { return bytes_; }
@@ -60,35 +63,10 @@ class DeviceMemory {
   size_t bytes_ = 0;
 };
 
-/// Owns memory of the host that a device copies from and to while the host goes on. The device must
-/// outlive it.
-class PinnedMemory {
- public:
-  PinnedMemory() = default;
-  PinnedMemory(Device& device, void* data, size_t bytes)
-      : device_(&device), data_(data), bytes_(bytes) {}
-  PinnedMemory(PinnedMemory&& other) noexcept
-      : device_(other.device_),
-        data_(std::exchange(other.data_, nullptr)),
-        bytes_(std::exchange(other.bytes_, 0)) {}
-  PinnedMemory& operator=(PinnedMemory&& other) noexcept {
-    std::swap(device_, other.device_);
-    std::swap(data_, other.data_);
-    std::swap(bytes_, other.bytes_);
-    return *this;
-  }
-  PinnedMemory(const PinnedMemory&) = delete;
-  PinnedMemory& operator=(const PinnedMemory&) = delete;
-  ~PinnedMemory();
-
-  [[nodiscard]] std::byte* data() const { return static_cast<std::byte*>(data_); }
-  [[nodiscard]] size_t bytes() const { return bytes_; }
-
- private:
-  Device* device_ = nullptr;
-  void* data_ = nullptr;
-  size_t bytes_ = 0;
-};
+/// Of a device, aligned to 256 bytes.
+using DeviceMemory = OwnedMemory<MemoryPlace::kDevice>;
+/// Of the host, for a device to copy from and to while the host goes on.
+using PinnedMemory = OwnedMemory<MemoryPlace::kPinnedHost>;
 
 /// Memory that other processes can map as well. It lives as long as anybody, in whatever process,
 /// maps it or holds the handle.
@@ -201,17 +179,20 @@ class Device {
   virtual void run_recorded(int64_t kind, const std::function<void()>& ops) = 0;
 
  private:
-  friend class DeviceMemory;
+  template <MemoryPlace kPlace>
+  friend class OwnedMemory;
   virtual void release(void* data, size_t bytes) = 0;
-  friend class PinnedMemory;
   virtual void release_pinned(void* data) = 0;
 };
 
-inline DeviceMemory::~DeviceMemory() {
-  if (data_ != nullptr) device_->release(data_, bytes_);
-}
-inline PinnedMemory::~PinnedMemory() {
-  if (data_ != nullptr) device_->release_pinned(data_);
+template <MemoryPlace kPlace>
+OwnedMemory<kPlace>::~OwnedMemory() {
+  if (data_ == nullptr) return;
+  if constexpr (kPlace == MemoryPlace::kDevice) {
+    device_->release(data_, bytes_);
+  } else {
+    device_->release_pinned(data_);
+  }
 }
 
 }  // namespace hearth::kernels

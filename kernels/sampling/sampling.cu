@@ -79,6 +79,19 @@ struct MaximaKernel {
   }
 };
 
+/// Calls take(candidate, bin) for the candidates of a selection in this cta's part of a row.
+template <typename Take>
+HEARTH_KERNEL void for_each_candidate(const RowView& row, int selection, const Take& take) {
+  const float max = row.max();
+  const int end = (simt::cta_index().x + 1) * kPartTokens;
+  for (int i = simt::cta_index().x * kPartTokens + simt::thread_index();
+       i < end && i < row.vocab_size; i += kSampleThreads) {
+    Listed some;
+    int bin;
+    if (candidate(row, max, selection, i, some, bin)) take(some, bin);
+  }
+}
+
 struct SelectArgs {
   SampleArgs sample;
   int selection;
@@ -96,15 +109,9 @@ struct BinKernel {
     auto* bins = reinterpret_cast<uint64_t*>(simt::shared_memory());
     for (int i = simt::thread_index(); i < kBins; i += kThreads) bins[i] = 0;
     simt::sync_cta();
-    const float max = row.max();
-    const int end = (simt::cta_index().x + 1) * kPartTokens;
-    for (int i = simt::cta_index().x * kPartTokens + simt::thread_index();
-         i < end && i < row.vocab_size; i += kThreads) {
-      Listed some;
-      int bin;
-      if (candidate(row, max, args.selection, i, some, bin))
-        simt::atomic_add(&bins[bin], some.weight);
-    }
+    for_each_candidate(row, args.selection, [&](const Listed& some, int bin) {
+      simt::atomic_add(&bins[bin], some.weight);
+    });
     simt::sync_cta();
     uint64_t* of_row = row.work.state->bins[args.selection];
     for (int i = simt::thread_index(); i < kBins; i += kThreads)
@@ -151,17 +158,12 @@ struct ListKernel {
     const Boundary boundary =
         boundary_of(row, args.selection, reinterpret_cast<uint64_t*>(simt::shared_memory()));
     if (boundary.bin < 0) return;
-    const float max = row.max();
     RowState& state = *row.work.state;
-    const int end = (simt::cta_index().x + 1) * kPartTokens;
-    for (int i = simt::cta_index().x * kPartTokens + simt::thread_index();
-         i < end && i < row.vocab_size; i += kThreads) {
-      Listed some;
-      int bin;
-      if (!candidate(row, max, args.selection, i, some, bin) || bin != boundary.bin) continue;
+    for_each_candidate(row, args.selection, [&](const Listed& some, int bin) {
+      if (bin != boundary.bin) return;
       const int32_t at = simt::atomic_add(&state.listed, 1);
       if (at < kMostListed) state.list[at] = some;
-    }
+    });
   }
 };
 

@@ -11,24 +11,13 @@
 #include "kernels/cuda/cuda_device.h"
 #include "tests/engine/backend/support_gpu.h"
 #include "tests/engine/support_engine.h"
-
-// Sanitizers make the emulator forty times slower.
-#if defined(__SANITIZE_ADDRESS__)
-#define HEARTH_SLOW_TEST 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HEARTH_SLOW_TEST 1
-#endif
-#endif
+#include "tests/support/sanitized.h"
 
 namespace hearth {
 namespace {
 
-#if defined(HEARTH_SLOW_TEST)
-constexpr int kSteps = 30;
-#else
-constexpr int kSteps = 300;
-#endif
+// Sanitizers make the emulator forty times slower.
+constexpr int kSteps = hearth::testing::kSanitized ? 30 : 300;
 
 using namespace testing;
 using Random = std::mt19937;

@@ -15,10 +15,6 @@ namespace {
 
 using namespace testing;
 
-constexpr GpuLayers kAll{GpuLayers::Kind::kAll, 0};
-
-GpuLayers layers(int32_t count) { return {GpuLayers::Kind::kCount, count}; }
-
 EngineOptions options_of(const std::string& arch, const std::string& type,
                          DType kv_type = DType::kF16) {
   EngineOptions options;
@@ -27,16 +23,6 @@ EngineOptions options_of(const std::string& arch, const std::string& type,
   options.kv_type = kv_type;
   options.threads = 1;
   return options;
-}
-
-std::vector<float> logits_of(const EngineOptions& options, int32_t chunk) {
-  auto evaluator = Evaluator::load(options);
-  REQUIRE_MESSAGE(evaluator.has_value(), (evaluator.has_value() ? "" : evaluator.error().message));
-  std::vector<int32_t> tokens;
-  for (int32_t i = 0; i < 9; ++i) tokens.push_back(i * 37 % 300);
-  const auto logits = (*evaluator)->logits(tokens, chunk);
-  REQUIRE(logits.has_value());
-  return *logits;
 }
 
 double largest(const std::vector<float>& values) {

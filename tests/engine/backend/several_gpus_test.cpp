@@ -16,10 +16,6 @@ namespace {
 
 using namespace testing;
 
-constexpr GpuLayers kAll{GpuLayers::Kind::kAll, 0};
-
-GpuLayers layers(int32_t count) { return {GpuLayers::Kind::kCount, count}; }
-
 /// Of five layers: enough that three devices differ in how many they have.
 std::filesystem::path deep_model(const std::string& arch, const std::string& type) {
   const std::filesystem::path path =
@@ -38,16 +34,6 @@ EngineOptions deep_options(const std::string& arch, const std::string& type) {
   options.context_tokens = 64;
   options.threads = 1;
   return options;
-}
-
-std::vector<float> logits_of(const EngineOptions& options, int32_t chunk) {
-  auto evaluator = Evaluator::load(options);
-  REQUIRE_MESSAGE(evaluator.has_value(), (evaluator.has_value() ? "" : evaluator.error().message));
-  std::vector<int32_t> tokens;
-  for (int32_t i = 0; i < 9; ++i) tokens.push_back(i * 37 % 300);
-  const auto logits = (*evaluator)->logits(tokens, chunk);
-  REQUIRE(logits.has_value());
-  return *logits;
 }
 
 Answers answers_of(const EngineOptions& options) {

@@ -14,26 +14,15 @@
 
 #include "kernels/cuda/emulator/emulator.h"
 #include "tests/kernels/cuda/support_device.h"
-
-// Sanitizers make the emulator forty times slower.
-#if defined(__SANITIZE_ADDRESS__)
-#define HEARTH_SLOW_TEST 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HEARTH_SLOW_TEST 1
-#endif
-#endif
+#include "tests/support/sanitized.h"
 
 using namespace hearth::kernels;
 using namespace hearth::kernels::testing;
 
 namespace {
 
-#if defined(HEARTH_SLOW_TEST)
-constexpr int kRounds = 1;
-#else
-constexpr int kRounds = 15;
-#endif
+// Sanitizers make the emulator forty times slower.
+constexpr int kRounds = hearth::testing::kSanitized ? 1 : 15;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 /// Rows of one op, in host memory; every array is what the contract says.
