@@ -278,6 +278,8 @@ struct SampleArgs;  // kernels/sampling/sampling.h
 
 struct KernelTable {
   std::string_view name;  // "ref", "avx2", "avx512", …: logged at start
+  /// matmul rounds F16 or BF16 weights or their inputs, to about the precision of f16.
+  bool rounds_halves = false;
 
   void (*embed)(const ExecContext&, const EmbedArgs&) = nullptr;
   void (*rms_norm)(const ExecContext&, const RmsNormArgs&) = nullptr;

@@ -30,7 +30,7 @@ Result<std::unique_ptr<Evaluator>> Evaluator::load(const EngineOptions& options,
   plan.limits.logit_rows = std::max(planned.parallel, kLogitRows);
   HEARTH_ASSIGN_OR_RETURN(KvCache kv,
                           KvCache::create(model->config(), plan.kv_type, plan.kv_pages, placement));
-  const std::string_view isa = table->name;
+  const kernels::KernelTable& cpu_kernels = *table;
   std::unique_ptr<OpProfile> profile;
   if (profiled) {
     profile = std::make_unique<OpProfile>(*table, clock);
@@ -45,7 +45,7 @@ Result<std::unique_ptr<Evaluator>> Evaluator::load(const EngineOptions& options,
   if (!options.gpu_graphs) forward.launch_plainly();
   kernels::Device* const output_device = forward.output_device();
   std::unique_ptr<Evaluator> evaluator(new Evaluator(
-      std::move(model), std::move(gpus.devices), std::move(profile), isa, std::move(pool),
+      std::move(model), std::move(gpus.devices), std::move(profile), cpu_kernels, std::move(pool),
       std::move(kv), std::move(forward), plan.limits, planned.parallel, sequence_pages));
   if (output_device != nullptr && options.gpu_sampling)
     HEARTH_RETURN_IF_ERROR(evaluator->draw_on(*output_device, planned.parallel));
@@ -62,13 +62,17 @@ Status Evaluator::draw_on(kernels::Device& device, int32_t num_sequences) {
 
 Evaluator::Evaluator(std::unique_ptr<Model> model,
                      std::vector<std::unique_ptr<kernels::Device>> devices,
-                     std::unique_ptr<OpProfile> profile, std::string_view isa,
+                     std::unique_ptr<OpProfile> profile, const kernels::KernelTable& cpu_kernels,
                      std::unique_ptr<kernels::ThreadPool> pool, KvCache kv, ForwardPass forward,
                      const ForwardLimits& limits, int32_t num_sequences, int32_t sequence_pages)
     : model_(std::move(model)),
       devices_(std::move(devices)),
       profile_(std::move(profile)),
-      isa_(isa),
+      isa_(cpu_kernels.name),
+      rounds_halves_(
+          cpu_kernels.rounds_halves ||
+          std::ranges::any_of(devices_,
+                              [](const auto& device) { return device->table().rounds_halves; })),
       pool_(std::move(pool)),
       kv_(std::move(kv)),
       forward_(std::move(forward)),

@@ -46,6 +46,9 @@ class Evaluator {
   /// draws tokens (EngineOptions::gpu_sampling), it draws one of each sequence, as for a server.
   void decode(int32_t position, std::span<const int32_t> tokens);
 
+  /// Whether kernels of any device that has layers round F16 and BF16 (KernelTable::rounds_halves).
+  [[nodiscard]] bool rounds_halves() const { return rounds_halves_; }
+
   [[nodiscard]] int32_t step_rows() const { return limits_.rows; }
 
   /// The ops of the steps so far; null if they are not timed.
@@ -55,7 +58,7 @@ class Evaluator {
 
  private:
   Evaluator(std::unique_ptr<Model> model, std::vector<std::unique_ptr<kernels::Device>> devices,
-            std::unique_ptr<OpProfile> profile, std::string_view isa,
+            std::unique_ptr<OpProfile> profile, const kernels::KernelTable& cpu_kernels,
             std::unique_ptr<kernels::ThreadPool> pool, KvCache kv, ForwardPass forward,
             const ForwardLimits& limits, int32_t num_sequences, int32_t sequence_pages);
   Status draw_on(kernels::Device& device, int32_t num_sequences);
@@ -70,6 +73,7 @@ class Evaluator {
   std::vector<std::unique_ptr<kernels::Device>> devices_;  // with layers, in order of these
   std::unique_ptr<OpProfile> profile_;  // the forward pass calls its table for layers on the CPU
   std::string_view isa_;
+  bool rounds_halves_;
   std::unique_ptr<kernels::ThreadPool> pool_;
   KvCache kv_;
   ForwardPass forward_;

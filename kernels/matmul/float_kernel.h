@@ -13,6 +13,14 @@
 
 namespace hearth::kernels::simd {
 
+/// The weights' element as Isa::load_weights takes it: the two 16-bit types differ by name only.
+struct F16Word {
+  uint16_t bits;
+};
+struct BF16Word {
+  uint16_t bits;
+};
+
 struct FloatTask {
   const uint8_t* weight;  // row 0 of the job
   size_t row_bytes;

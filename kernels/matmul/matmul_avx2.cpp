@@ -19,6 +19,7 @@ struct Avx2 {
   // 3 * 4 accumulators, 3 weights and one vector of x fill all 16 registers.
   static constexpr int kFloatTileWeights = 3;
   static constexpr int kFloatTileRows = 4;
+  static constexpr bool kFixedPoint = false;  // int16 products are no faster than f32
 
   HEARTH_HOST_DEVICE static F zero() { return _mm256_setzero_ps(); }
   HEARTH_HOST_DEVICE static F load(const float* p) { return _mm256_loadu_ps(p); }

@@ -20,6 +20,9 @@ struct Avx512 {
   // 4 * 6 accumulators, 4 weights, which cost two operations each to widen, and one vector of x.
   static constexpr int kFloatTileWeights = 4;
   static constexpr int kFloatTileRows = 6;
+  // 24 accumulators, 3 vectors of x, which come from L2, and one of weights, from L1.
+  static constexpr bool kFixedPoint = true;
+  using FixedTile = simd::FixedTile<8, 3>;
 
   HEARTH_HOST_DEVICE static F zero() { return _mm512_setzero_ps(); }
   HEARTH_HOST_DEVICE static F load(const float* p) { return _mm512_loadu_ps(p); }
@@ -63,8 +66,39 @@ struct Avx512 {
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
   }
 
+  /// Both vectors rounded to int16, within 128-bit lanes: four of `a`, four of `b`.
+  HEARTH_HOST_DEVICE static I round_to_int16(F a, F b) {
+    return _mm512_packs_epi32(_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b));
+  }
+  HEARTH_HOST_DEVICE static I max_words(I a, I b) { return _mm512_max_epu16(a, b); }
+  HEARTH_HOST_DEVICE static uint16_t largest_word(I v) {
+    const __m256i half =
+        _mm256_max_epu16(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+    const __m128i eight =
+        _mm_max_epu16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    const __m128i least = _mm_minpos_epu16(_mm_xor_si128(eight, _mm_set1_epi16(-1)));
+    return static_cast<uint16_t>(~_mm_extract_epi16(least, 0));
+  }
+  /// The largest magnitude of `count` values; a NaN is the largest of all.
+  HEARTH_HOST_DEVICE static float largest_float(const float* x, int64_t count) {
+    const I magnitude = set1(0x7FFFFFFF);
+    I most = zero_int();
+    for (int64_t k = 0; k < count; k += kLanes) {
+      const int64_t left = count - k;
+      const __mmask16 mask = static_cast<__mmask16>(left < kLanes ? (1 << left) - 1 : 0xFFFF);
+      most = _mm512_max_epi32(most,
+                              _mm512_and_si512(_mm512_maskz_loadu_epi32(mask, x + k), magnitude));
+    }
+    return float_from_bits(static_cast<uint32_t>(_mm512_reduce_max_epi32(most)));
+  }
+
   /// acc + products of pairs of int16.
   HEARTH_HOST_DEVICE static I dot16(I acc, I a, I b) { return _mm512_dpwssd_epi32(acc, a, b); }
+  /// The same, for loops that hold many sums: GCC 12 copies those of the intrinsic from register to
+  /// register, and some through memory.
+  HEARTH_HOST_DEVICE static void add_dot16(I& acc, I a, I b) {
+    asm("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+  }
   /// acc + products of four unsigned weights and four signed values.
   template <bool kSigned>
   HEARTH_HOST_DEVICE static I dot_bytes(I acc, I weights, I x) {

@@ -19,6 +19,7 @@ struct Neon {
   // 6 * 4 accumulators, 6 weights and one vector of x fill 31 of 32 registers.
   static constexpr int kFloatTileWeights = 6;
   static constexpr int kFloatTileRows = 4;
+  static constexpr bool kFixedPoint = false;  // int16 products are no faster than f32
 
   HEARTH_HOST_DEVICE static F zero() { return vdupq_n_f32(0.0F); }
   HEARTH_HOST_DEVICE static F load(const float* p) { return vld1q_f32(p); }

@@ -3,6 +3,7 @@
 
 #include "kernels/cpu/parallel.h"
 #include "kernels/matmul/check_jobs.h"
+#include "kernels/matmul/fixed_kernel.h"
 #include "kernels/matmul/float_kernel.h"
 #include "kernels/matmul/panel_kernel.h"
 #include "kernels/matmul/row_kernel.h"
@@ -10,13 +11,14 @@
 
 namespace hearth::kernels::simd {
 
-/// The weights' element as Isa::load_weights takes it: the two 16-bit types differ by name only.
-struct F16Word {
-  uint16_t bits;
-};
-struct BF16Word {
-  uint16_t bits;
-};
+/// F16 or BF16 weights: in fixed point where the instruction set gains by it.
+template <typename Word, typename Isa>
+void run_half_job(const FloatTask& task, Slice slice) {
+  if constexpr (Isa::kFixedPoint) {
+    if (task.cols <= kMostFixedCols) return multiply_fixed<Word, Isa>(task, slice.begin, slice.end);
+  }
+  multiply_floats<Word, Isa>(task, slice.begin, slice.end);
+}
 
 template <typename Isa>
 void run_float_job(const ActivationView& x, const MatmulArgs& job, Slice slice) {
@@ -33,9 +35,9 @@ void run_float_job(const ActivationView& x, const MatmulArgs& job, Slice slice) 
     case DType::kF32:
       return multiply_floats<float, Isa>(task, slice.begin, slice.end);
     case DType::kF16:
-      return multiply_floats<F16Word, Isa>(task, slice.begin, slice.end);
+      return run_half_job<F16Word, Isa>(task, slice);
     default:
-      return multiply_floats<BF16Word, Isa>(task, slice.begin, slice.end);
+      return run_half_job<BF16Word, Isa>(task, slice);
   }
 }
 

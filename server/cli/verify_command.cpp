@@ -50,23 +50,25 @@ struct Verdict {
   bool passed = false;
 };
 
-bool is_plain_float(const std::string& type) {
-  return type == "F32" || type == "F16" || type == "BF16";
-}
+bool is_half(const std::string& type) { return type == "F16" || type == "BF16"; }
+bool is_plain_float(const std::string& type) { return type == "F32" || is_half(type); }
 
-/// Float weights are multiplied by f32 activations, so only the KV cache's type rounds. For
-/// quantized weights activations are rounded to 8 bits: no farther away than the recorded peer,
-/// which does the same; without one, the usual bound of 8-bit activations. That bounds a peer too
-/// whose experts were other ones: such rows are not what is judged.
-Tolerance tolerance_of(const Expectation& expected, DType kv_type,
+/// Float weights are multiplied by f32 activations, so only the KV cache's type rounds, and kernels
+/// that round 16-bit weights or their inputs: about as f16 does. For quantized weights activations
+/// are rounded to 8 bits: no farther away than the recorded peer, which does the same; without one,
+/// the usual bound of 8-bit activations. That bounds a peer too whose experts were other ones: such
+/// rows are not what is judged.
+Tolerance tolerance_of(const Expectation& expected, DType kv_type, bool rounds_halves,
                        const std::optional<PeerDistance>& peer) {
   constexpr double kUsualKl = 5e-3;
-  if (!std::ranges::all_of(expected.tensor_types, is_plain_float)) {
+  const auto& types = expected.tensor_types;
+  if (!std::ranges::all_of(types, is_plain_float)) {
     double mean_kl = peer ? peer->mean_kl : kUsualKl;
     if (!expected.router_gaps.empty()) mean_kl = std::min(mean_kl, kUsualKl);
     return {.max_abs = 0.8, .mean_kl = mean_kl, .nll = 0.02, .router_gap = 0.15};
   }
-  if (kv_type == DType::kF32)
+  const bool rounded = rounds_halves && std::ranges::any_of(types, is_half);
+  if (kv_type == DType::kF32 && !rounded)
     return {.max_abs = 1e-3, .mean_kl = 1e-8, .nll = 1e-4, .router_gap = 0.01};
   return {.max_abs = 0.06, .mean_kl = 5e-5, .nll = 1e-3, .router_gap = 0.01};
 }
@@ -170,7 +172,8 @@ Result<Verdict> verify_case(const EngineOptions& base, const Case& test) {
   Verdict verdict;
   verdict.model = std::filesystem::path(test.model).filename().string();
   verdict.peer = base.kv_type == DType::kF32 ? expected.peer_f32 : expected.peer_f16;
-  verdict.tolerance = tolerance_of(expected, base.kv_type, verdict.peer);
+  verdict.tolerance =
+      tolerance_of(expected, base.kv_type, evaluator->rounds_halves(), verdict.peer);
   HEARTH_ASSIGN_OR_RETURN(const auto whole, evaluator->logits(tokens, INT32_MAX));
   HEARTH_ASSIGN_OR_RETURN(const auto chunked, evaluator->logits(tokens, 7));
   HEARTH_ASSIGN_OR_RETURN(const auto single, evaluator->logits(tokens, 1));

@@ -48,6 +48,8 @@ double bound(double magnitude, int64_t terms) {
   return magnitude * static_cast<double>(terms + 8) * 0x1p-24 + 1e-37;
 }
 
+bool is_half(DType dtype) { return dtype == DType::kF16 || dtype == DType::kBF16; }
+
 void check_against_reference(const test::Variant& variant, DType dtype, const Shape& shape,
                              float weight_scale) {
   std::mt19937 rng(static_cast<uint32_t>(shape.n * 31 + shape.cols));
@@ -61,7 +63,8 @@ void check_against_reference(const test::Variant& variant, DType dtype, const Sh
   for (int64_t r = 0; r < shape.rows; ++r) {
     for (int64_t o = 0; o < shape.n; ++o) {
       const size_t at = static_cast<size_t>(r * shape.n + o);
-      const double limit = bound(w.magnitude(o, x, r), is_float ? shape.cols : shape.cols / 32 * 5);
+      double limit = bound(w.magnitude(o, x, r), is_float ? shape.cols : shape.cols / 32 * 5);
+      if (variant.fixed_halves && is_half(dtype)) limit += w.fixed_error(o, x, r);
       const double error = std::fabs(static_cast<double>(actual[at]) - expected[at]);
       const double share = std::isnan(error) ? 1e30 : error / limit;
       if (share <= worst) continue;

@@ -75,7 +75,7 @@ std::vector<Variant> variants() {
   std::vector<Variant> found;
   for (const auto& [table, runs_here] : cpu_kernels())
     if (runs_here && table->matmul != matmul_ref)
-      found.push_back({table->name, table->matmul, table->quantize});
+      found.push_back({table->name, table->matmul, table->quantize, table->rounds_halves});
   return found;
 }
 
@@ -128,23 +128,21 @@ Weights::Weights(DType dtype, int64_t n, int64_t cols, uint8_t fill) {
   }
 }
 
-double Weights::magnitude(int64_t o, const Input& x, int64_t r) const {
+double Weights::value(int64_t o, int64_t k) const {
   const uint8_t* row = bytes.data() + static_cast<size_t>(o) * view.row_bytes;
+  if (view.dtype == DType::kF32) return value_at<float>(row, k);
+  const auto half = value_at<uint16_t>(row, k);
+  return view.dtype == DType::kF16 ? f16_to_f32(half) : bf16_to_f32(half);
+}
+
+double Weights::magnitude(int64_t o, const Input& x, int64_t r) const {
   double sum = 0.0;
   if (matmul_input(view.dtype) == MatmulInput::kF32) {
-    for (int64_t k = 0; k < view.cols; ++k) {
-      float w = 0.0F;
-      uint16_t half = 0;
-      if (view.dtype == DType::kF32) {
-        std::memcpy(&w, row + k * 4, 4);
-      } else {
-        std::memcpy(&half, row + k * 2, 2);
-        w = view.dtype == DType::kF16 ? f16_to_f32(half) : bf16_to_f32(half);
-      }
-      sum += std::fabs(static_cast<double>(w) * x.value(view.dtype, r, k));
-    }
+    for (int64_t k = 0; k < view.cols; ++k)
+      sum += std::fabs(value(o, k) * x.value(view.dtype, r, k));
     return sum;
   }
+  const uint8_t* row = bytes.data() + static_cast<size_t>(o) * view.row_bytes;
   quant::visit_block_type(view.dtype, [&]<typename Block>() {
     const auto* blocks = reinterpret_cast<const Block*>(row);
     constexpr int kGroups = quant::kBlockSize<Block> / 32;
@@ -159,6 +157,28 @@ double Weights::magnitude(int64_t o, const Input& x, int64_t r) const {
     }
   });
   return sum;
+}
+
+double Weights::fixed_error(int64_t o, const Input& x, int64_t r) const {
+  constexpr int64_t kBlock = 1024;
+  double error = 0.0;
+  for (int64_t begin = 0; begin < view.cols; begin += kBlock) {
+    double largest_w = 0.0;
+    double largest_x = 0.0;
+    double sum_w = 0.0;
+    double sum_x = 0.0;
+    for (int64_t k = begin; k < std::min(begin + kBlock, view.cols); ++k) {
+      const double w = std::fabs(value(o, k));
+      const double v = std::fabs(x.value(view.dtype, r, k));
+      largest_w = std::max(largest_w, w);
+      largest_x = std::max(largest_x, v);
+      sum_w += w;
+      sum_x += v;
+    }
+    // Half a unit of each, of which 5792 are the largest; next to nothing may vanish.
+    error += (largest_w / 11584 + 0x1p-113) * sum_x + largest_x / 11584 * (sum_w + largest_w);
+  }
+  return error;
 }
 
 Input::Input(int64_t num_rows, int64_t num_cols, float scale, std::mt19937& rng)
@@ -200,6 +220,11 @@ double Input::value(DType weight, int64_t r, int64_t k) const {
   const auto at = static_cast<size_t>(r * cols_ + k);
   if (matmul_input(weight) == MatmulInput::kF32) return f32_[at];
   return static_cast<double>(scale_[at / 32]) * q_[at];
+}
+
+void Input::set(int64_t r, int64_t k, float value) {
+  f32_[static_cast<size_t>(r * cols_ + k)] = value;
+  quantize();
 }
 
 }  // namespace hearth::kernels::test

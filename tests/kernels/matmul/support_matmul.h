@@ -16,6 +16,7 @@ struct Variant {
   std::string_view name;
   MatmulFn fn;
   QuantizeFn quantize;
+  bool fixed_halves;  // multiplies F16 and BF16 in fixed point
 };
 
 /// The SIMD variants that this CPU runs, best first.
@@ -44,6 +45,12 @@ class Weights {
   /// Sum of |w * x| over a row of weights and a row of the input, minima apart from the codes.
   [[nodiscard]] double magnitude(int64_t o, const Input& x, int64_t r) const;
 
+  /// The most by which F16 and BF16 weights in fixed point may be off.
+  [[nodiscard]] double fixed_error(int64_t o, const Input& x, int64_t r) const;
+
+  /// Of float types.
+  [[nodiscard]] double value(int64_t o, int64_t k) const;
+
   std::vector<uint8_t> bytes;
   WeightView view;
 };
@@ -59,6 +66,8 @@ class Input {
   [[nodiscard]] ActivationView view_of_row(int64_t r) const;
   /// x[r, k] as a matmul of this type sees it.
   [[nodiscard]] double value(DType weight, int64_t r, int64_t k) const;
+  /// Changes x[r, k].
+  void set(int64_t r, int64_t k, float value);
 
  private:
   void quantize();
