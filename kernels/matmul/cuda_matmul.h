@@ -2,7 +2,7 @@
 // What the matmul's translation units for the device share. Included by .cu files after simt.h.
 
 #include "kernels/kernel_table.h"
-#include "kernels/matmul/tensor_matmul.h"
+#include "kernels/matmul/matmul_place.h"
 
 namespace hearth::kernels::HEARTH_SIMT {
 

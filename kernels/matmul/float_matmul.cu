@@ -2,53 +2,52 @@
 // plain multiplications.
 #include "kernels/cuda/simt.h"
 //
-#include "kernels/cuda/half_pair.h"
 #include "kernels/matmul/cuda_matmul.h"
+#include "kernels/matmul/half_launch.h"
 #include "kernels/matmul/tensor_float.h"
+#include "kernels/quant/cuda_half_rows.h"
 
 namespace hearth::kernels::HEARTH_SIMT {
 namespace {
 
-/// x as high + low, both 16-bit floats. For F16 a row is first divided by half_scale(); its
-/// sums are multiplied by it.
-struct SplitArgs {
-  const float* x;    // [rows, cols]
-  uint16_t* high;    // [rows, cols]
-  uint16_t* low;     // [rows, cols]
-  float* row_scale;  // [rows]
-  int64_t cols;
+/// x as 16-bit floats of the weights' type, one for each value. BF16 has the range of f32: its
+/// scales are ones.
+struct RoundArgs {
+  const float* x;     // [rows, cols]
+  uint16_t* out;      // [rows, cols]
+  float* part_scale;  // [rows, kParts]
+  int32_t cols;
+  int32_t step;
   bool bf16;
 };
 
-struct SplitRowsKernel {
-  using Args = SplitArgs;
+/// A cta for each part of each row.
+struct RoundRowsKernel {
+  using Args = RoundArgs;
   static constexpr int kThreads = 256;
+  static constexpr int kWarps = kThreads / simt::kWarp;
 
   static HEARTH_KERNEL void run(const Args& args) {
     const int64_t row = simt::cta_index().x;
+    const int part = simt::cta_index().y;
+    const int steps = (args.cols + args.step - 1) / args.step;
+    const int begin = part_begin(part, steps) * args.step;
+    const int end = min_of(part_begin(part + 1, steps) * args.step, args.cols);
     const float* x = args.x + row * args.cols;
-    const float scale = args.bf16 ? 1.0F : row_scale(x, args.cols);
-    if (simt::thread_index() == 0) args.row_scale[row] = scale;
-    const float inverse = 1.0F / scale;
-    for (int64_t i = simt::thread_index(); i < args.cols; i += kThreads) {
-      const float value = x[i] * inverse;
-      const uint16_t high = args.bf16 ? f32_to_bf16(value) : f32_to_f16(value);
-      const float rest = value - (args.bf16 ? bf16_to_f32(high) : f16_to_f32(high));
-      args.high[row * args.cols + i] = high;
-      args.low[row * args.cols + i] = args.bf16 ? f32_to_bf16(rest) : f32_to_f16(rest);
+    float scale = 1.0F;
+    if (!args.bf16) {
+      uint32_t bits = 0;
+      for (int i = begin + simt::thread_index(); i < end; i += kThreads) {
+        const uint32_t of_x = float_to_bits(x[i]) & 0x7FFFFFFFU;
+        bits = of_x > bits ? of_x : bits;
+      }
+      scale =
+          part_scale_of(team_max<kWarps>(bits, reinterpret_cast<uint32_t*>(simt::shared_memory())));
     }
-  }
-
-  static HEARTH_KERNEL float row_scale(const float* x, int64_t cols) {
-    auto* of_warps = reinterpret_cast<float*>(simt::shared_memory());
-    float largest = 0.0F;
-    for (int64_t i = simt::thread_index(); i < cols; i += kThreads)
-      largest = fmaxf(largest, fabsf(x[i]));
-    largest = simt::warp_max(largest);
-    if (simt::lane_index() == 0) of_warps[simt::warp_index()] = largest;
-    simt::sync_cta();
-    for (int i = 0; i < kThreads / simt::kWarp; ++i) largest = fmaxf(largest, of_warps[i]);
-    return half_scale(largest);
+    if (simt::thread_index() == 0) args.part_scale[row * kParts + part] = scale;
+    const float inverse = inverse_of_power(scale);
+    for (int i = begin + simt::thread_index(); i < end; i += kThreads)
+      args.out[row * args.cols + i] = args.bf16 ? f32_to_bf16(x[i]) : f32_to_f16(x[i] * inverse);
   }
 };
 
@@ -204,22 +203,21 @@ void launch_float(const ExecContext& context, DType type, TensorMatmulArgs args,
     return;
   }
   const size_t values = static_cast<size_t>(args.rows) * static_cast<size_t>(args.cols);
-  const size_t used =
-      2 * values * sizeof(uint16_t) + static_cast<size_t>(args.rows) * sizeof(float);
-  HEARTH_CHECK(op.scratch_bytes >= used, "the scratch memory holds both halves of the input");
-  auto* high = static_cast<uint16_t*>(op.scratch);
-  auto* row_scale = reinterpret_cast<float*>(high + 2 * values);
+  const size_t scales = static_cast<size_t>(args.rows) * kParts;
+  const size_t used = values * sizeof(uint16_t) + scales * sizeof(float);
+  HEARTH_CHECK(op.scratch_bytes >= used, "the scratch memory holds the rounded input");
+  auto* rounded = static_cast<uint16_t*>(op.scratch);
+  auto* part_scale = reinterpret_cast<float*>(rounded + values);
   const bool bf16 = type == DType::kBF16;
-  simt::launch<SplitRowsKernel>(context, {.x = args.rows}, 32 * sizeof(float),
-                                {x.f32, high, high + values, row_scale, args.cols, bf16});
-  for (int p = 0; p < 2; ++p)
-    args.planes[p] = {reinterpret_cast<const uint8_t*>(high + static_cast<size_t>(p) * values),
-                      args.cols * int64_t{2}};
-  args.row_scale = row_scale;
+  simt::launch<RoundRowsKernel>(
+      context, {.x = args.rows, .y = kParts}, 32 * sizeof(uint32_t),
+      {x.f32, rounded, part_scale, args.cols, FloatFormat<false>::kStep, bf16});
+  args.planes[0] = {reinterpret_cast<const uint8_t*>(rounded), args.cols * int64_t{2}};
+  args.part_scale = part_scale;
   if (bf16) {
-    launch_tensor_matmul<FloatFormat<true>, false>(context, args, used);
+    launch_half_matmul<FloatFormat<true>, false>(context, args, used);
   } else {
-    launch_tensor_matmul<FloatFormat<false>, false>(context, args, used);
+    launch_half_matmul<FloatFormat<false>, false>(context, args, used);
   }
 }
 

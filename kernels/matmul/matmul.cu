@@ -1,6 +1,7 @@
 // The matmul ops of the device: jobs of one type of weights become one launch.
 #include "kernels/cuda/simt.h"
 //
+#include "base/check.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/matmul/check_jobs.h"
 #include "kernels/matmul/cuda_matmul.h"

@@ -36,7 +36,8 @@ struct TensorMatmulArgs {
   int32_t cols = 0;
   int64_t weight_row_bytes = 0;
   Plane planes[kMostPlanes];
-  const float* row_scale = nullptr;  // [rows]: multiplies a row's sums; null for ones
+  const float* row_scale = nullptr;   // [rows]: multiplies a row's sums; null for ones
+  const float* part_scale = nullptr;  // [rows, kParts]: multiplies the sum of a part
   int32_t rows = 0;
   const int32_t* begin = nullptr;  // [experts + 1] rows of each expert, on the device; or null
   int32_t experts = 1;
@@ -45,6 +46,8 @@ struct TensorMatmulArgs {
   int32_t outputs = 0;       // of all jobs
   int32_t stages = 0;
   int32_t staged_rows = 0;  // rows of x that a stage has room for
+  int32_t tiles = 0;        // of outputs, of all jobs
+  int32_t row_tiles = 0;    // if they are ctas along x as well; 0: they are along y
 };
 
 /// Ctas along z, each for an expert: with fewer rows than experts one for each row, of which those
@@ -69,6 +72,24 @@ HEARTH_KERNEL int expert_at(const TensorMatmulArgs& args, int z) {
   return expert;
 }
 
+struct TileIndex {
+  int output;
+  int row;
+};
+
+/// The tile of a cta. Of a wide launch, whose ctas run in the order of x, eight tiles of rows take
+/// turns at each tile of outputs: they read its weights at about the same time, from the L2 cache,
+/// and the eight tiles' x stays there until all outputs have met it.
+HEARTH_KERNEL TileIndex tile_of(const TensorMatmulArgs& args, const simt::Ctas& cta) {
+  if (args.row_tiles == 0) return {cta.x, cta.y};
+  constexpr int kBand = 8;
+  const int band = cta.x / (kBand * args.tiles);
+  const int in_band = cta.x % (kBand * args.tiles);
+  const int left = args.row_tiles - band * kBand;
+  const int height = left < kBand ? left : kBand;
+  return {in_band / height, band * kBand + in_band % height};
+}
+
 /// What a cta works on.
 struct MatmulPlace {
   const uint8_t* weight;
@@ -83,10 +104,11 @@ struct MatmulPlace {
 template <int kOutputs, int kRows, int kThreads, typename Body>
 HEARTH_KERNEL void at_places(const TensorMatmulArgs& args, const Body& body) {
   const simt::Ctas cta = simt::cta_index();
+  const TileIndex tile = tile_of(args, cta);
   int index = 0;
-  while (index + 1 < args.num_jobs && cta.x >= args.jobs[index + 1].first_tile) ++index;
-  MatmulPlace place{nullptr, nullptr, args.jobs[index], 0, cta.y * kRows, 0};
-  place.output = (cta.x - place.job.first_tile) * kOutputs;
+  while (index + 1 < args.num_jobs && tile.output >= args.jobs[index + 1].first_tile) ++index;
+  MatmulPlace place{nullptr, nullptr, args.jobs[index], 0, tile.row * kRows, 0};
+  place.output = (tile.output - place.job.first_tile) * kOutputs;
   const int expert = expert_at<kThreads>(args, args.partial == nullptr ? cta.z : cta.z / kParts);
   if (expert < 0) return;
   place.weight = place.job.weight + expert * args.expert_bytes;

@@ -1,6 +1,7 @@
 // The types of weights that few files have, and the way to all of them.
 #include "kernels/cuda/simt.h"
 //
+#include "base/check.h"
 #include "kernels/matmul/cuda_matmul.h"
 #include "kernels/matmul/tensor_quantized.h"
 #include "kernels/quant/visit.h"

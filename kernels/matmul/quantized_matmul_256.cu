@@ -1,6 +1,7 @@
 // Weights in blocks of 256 values.
 #include "kernels/cuda/simt.h"
 //
+#include "base/check.h"
 #include "kernels/matmul/cuda_matmul.h"
 #include "kernels/matmul/dot_matmul.h"
 

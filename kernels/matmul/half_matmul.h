@@ -1,0 +1,384 @@
+#pragma once
+// The tensor-core matmul: out[r, o] (+)= dot(weight[o], x[r]) + bias[o] with weights in the file's
+// layout and x as 16-bit floats. Included by .cu files after simt.h.
+//
+// One order of summation for every number of rows. A row is cut into *steps* (256 or 64 values) and
+// the steps into kParts *parts*, by its length alone. A part is summed from left to right in f32,
+// group of 32 by group, by the same tensor-core instruction whatever the number of rows; a column
+// of it (a row of x) does not see the others. Then the parts, each times the scale of x in that
+// part, are added from left to right. With few rows each warp of a cta takes one part and shared
+// memory adds them up (SplitTile). With many, every warp walks all parts and adds each one to its
+// total when it ends; or, where that would leave multiprocessors idle, each cta takes one part of
+// its tile, and HalfFoldKernel adds them up. So the bits of an output depend on its row of weights
+// and its row of x alone.
+//
+// Weights and x come to shared memory by asynchronous copies, some turns ahead. A *turn* is what
+// one slot of x holds. One barrier a turn: behind it all have left the slot of the turn before,
+// which is filled next.
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "kernels/matmul/half_tile.h"
+
+namespace hearth::kernels::HEARTH_SIMT {
+
+/// Format: a type of weights.
+///   kStep: values of a step; kWideStep: values in a slot of weights of a cta with many rows
+///   weight_bytes<n>(), weight_pitch<n>(): of n values of a row; from row to row of a slot
+///   kSwizzled: rows begin at multiples of 16 bytes and lie as x does; else anywhere, and are
+///     copied with what surrounds them
+///   kSums: sums of 32 values of x come with it
+///   consume(operands, first_group, groups, quad, sums): the products of a turn
+template <typename Format, typename Tile>
+struct HalfMatmul {
+  using Args = TensorMatmulArgs;
+  using Stages = HalfStages<Format, Tile>;
+  using Place = MatmulPlace;
+  static constexpr int kThreads = 256;
+  static constexpr int kTeams = kThreads / Tile::kTeamThreads;
+  static constexpr int kStepTurns = Format::kStep / Stages::kX;
+  static_assert(kTeams == (Tile::kSplit ? kParts : 1));
+  using Sums = float[Tile::kM][Tile::kN][4];
+
+  static constexpr int kWeightChunks =
+      Format::kSwizzled ? Stages::kWeightBytes / 16 : (Stages::kWeightBytes + 15 + 15) / 16;
+  static constexpr int kWeightCopies =
+      (Tile::kOutputs * kWeightChunks + Tile::kTeamThreads - 1) / Tile::kTeamThreads;
+
+  /// Where a thread's copies of weights begin: bytes from the tile's first row. Rows beyond the
+  /// last read that one, and are not stored.
+  struct Copies {
+    uint32_t weight[kWeightCopies];
+  };
+
+  static HEARTH_KERNEL int team() { return simt::thread_index() / Tile::kTeamThreads; }
+  static HEARTH_KERNEL int member() { return simt::thread_index() % Tile::kTeamThreads; }
+  static HEARTH_KERNEL void sync_team() {
+    if constexpr (Tile::kTeamThreads == simt::kWarp) {
+      simt::sync_warp();
+    } else {
+      simt::sync_cta();
+    }
+  }
+
+  static HEARTH_KERNEL void run(const Args& args) {
+    at_places<Tile::kOutputs, Tile::kRows, kThreads>(
+        args, [&args](const Place& place) { compute(args, place); });
+  }
+
+  /// The first turn of a part.
+  static HEARTH_KERNEL int first_turn(int part, int steps, int turns) {
+    return min_of(part_begin(part, steps) * kStepTurns, turns);
+  }
+
+  /// Slots in use, as a thread counts through them.
+  struct Slots {
+    unsigned char* weights;
+    unsigned char* x;
+    HalfLayout layout;
+    int weight;  // of the turn
+    int of_x;
+
+    HEARTH_KERNEL unsigned char* weight_slot() const {
+      return weights + weight * layout.weight_bytes;
+    }
+    HEARTH_KERNEL unsigned char* x_slot() const { return x + of_x * layout.x_bytes; }
+    /// On to `turn`, which follows the one before.
+    HEARTH_KERNEL void advance(int turn) {
+      of_x = of_x + 1 == layout.x_slots ? 0 : of_x + 1;
+      if (turn % Stages::kTurns == 0) weight = weight + 1 == layout.weight_slots ? 0 : weight + 1;
+    }
+  };
+
+  /// The tile at `place`.
+  static HEARTH_KERNEL void compute(const Args& args, const Place& place) {
+    const int steps = (args.cols + Format::kStep - 1) / Format::kStep;
+    const int turns = (args.cols + Stages::kX - 1) / Stages::kX;
+    const bool one_part = Tile::kSplit || args.partial != nullptr;
+    const int own_part = Tile::kSplit ? team() : simt::cta_index().z % kParts;
+    const int first = one_part ? first_turn(own_part, steps, turns) : 0;
+    const int last = one_part ? first_turn(own_part + 1, steps, turns) : turns;
+    const HalfLayout layout = Stages::layout(args.stages, args.staged_rows);
+    unsigned char* base = simt::shared_memory() + team() * layout.team_bytes();
+    Slots filled{base, base + layout.weight_slots * layout.weight_bytes, layout, 0, 0};
+    Slots used = filled;
+    const Copies copies = locate(args, place);
+    for (int ahead = 0; ahead + 1 < args.stages; ++ahead) {
+      if (first + ahead < last) stage(args, place, copies, first + ahead, filled);
+      filled.advance(first + ahead + 1);
+      simt::copy_async_commit();
+    }
+    Sums sums = {};
+    [[maybe_unused]] Sums totals = {};
+    [[maybe_unused]] int part = part_after(0, first, steps, turns);
+    [[maybe_unused]] int part_end = first_turn(part + 1, steps, turns);
+    for (int turn = first; turn < last; ++turn) {
+      wait_for_oldest(args.stages);
+      sync_team();
+      const int next = turn + args.stages - 1;
+      if (next < last) stage(args, place, copies, next, filled);
+      filled.advance(next + 1);
+      simt::copy_async_commit();
+      consume(args, place, turn, used, sums);
+      used.advance(turn + 1);
+      if constexpr (!Tile::kSplit) {
+        if (args.partial == nullptr && turn + 1 == part_end) {
+          add_up(args, place, part, totals, sums);
+          part = part_after(part, turn + 1, steps, turns);
+          part_end = first_turn(part + 1, steps, turns);
+        }
+      }
+    }
+    simt::copy_async_wait<0>();
+    if constexpr (Tile::kSplit) {
+      fold_parts(args, place, sums);
+    } else if (args.partial != nullptr) {
+      store_part(args, place, sums, own_part);
+    } else {
+      store(args, place, totals);
+    }
+  }
+
+  /// The part that turn `next` belongs to, from `part` on: parts of short rows may be empty.
+  static HEARTH_KERNEL int part_after(int part, int next, int steps, int turns) {
+    while (part + 1 < kParts && first_turn(part + 1, steps, turns) <= next) ++part;
+    return part;
+  }
+
+  /// Waits for all copies but those of the stages - 2 youngest turns.
+  static HEARTH_KERNEL void wait_for_oldest(int stages) {
+    if (stages >= 4) {
+      simt::copy_async_wait<2>();
+    } else if (stages == 3) {
+      simt::copy_async_wait<1>();
+    } else {
+      simt::copy_async_wait<0>();
+    }
+  }
+
+  /// Copies what `turn` needs: its values of x, and weights if it is the first that reads them.
+  static HEARTH_KERNEL void stage(const Args& args, const Place& place, const Copies& copies,
+                                  int turn, const Slots& slots) {
+    if (turn % Stages::kTurns == 0)
+      stage_weights(args, place, copies, turn / Stages::kTurns, slots.weight_slot());
+    stage_x(args, place, turn, slots.x_slot());
+  }
+
+  static HEARTH_KERNEL Copies locate(const Args& args, const Place& place) {
+    Copies copies;
+    HEARTH_UNROLL
+    for (int j = 0; j < kWeightCopies; ++j) {
+      const int i = member() + j * Tile::kTeamThreads;
+      const int row = min_of(i / kWeightChunks, place.job.outputs - 1 - place.output);
+      copies.weight[j] = static_cast<uint32_t>(row * args.weight_row_bytes) +
+                         static_cast<uint32_t>(i % kWeightChunks * 16);
+    }
+    return copies;
+  }
+
+  static HEARTH_KERNEL void stage_weights(const Args& args, const Place& place,
+                                          const Copies& copies, int slot_of_row,
+                                          unsigned char* to) {
+    constexpr int kBytes = Stages::kWeightBytes;
+    const int64_t at = static_cast<int64_t>(slot_of_row) * kBytes;
+    const auto left =
+        static_cast<int>(args.weight_row_bytes - at < kBytes ? args.weight_row_bytes - at : kBytes);
+    const uint8_t* tile = place.weight + place.output * args.weight_row_bytes + at;
+    HEARTH_UNROLL
+    for (int j = 0; j < kWeightCopies; ++j) {
+      const int i = member() + j * Tile::kTeamThreads;
+      if (Tile::kOutputs * kWeightChunks % Tile::kTeamThreads != 0 &&
+          i >= Tile::kOutputs * kWeightChunks)
+        break;
+      const int row = i / kWeightChunks;
+      const int chunk = i % kWeightChunks;
+      const uint8_t* from = tile + copies.weight[j];
+      unsigned char* target = to + row * Stages::kWeightPitch;
+      if constexpr (Format::kSwizzled) {
+        if (chunk * 16 < left) simt::copy_async<16>(target + half_chunk(row, chunk), from);
+      } else {
+        const int misaligned = static_cast<int>(reinterpret_cast<uintptr_t>(from) % 16);
+        if (chunk * 16 < left + misaligned)
+          simt::copy_async<16>(target + chunk * 16, from - misaligned);
+      }
+    }
+  }
+
+  static HEARTH_KERNEL void stage_x(const Args& args, const Place& place, int turn,
+                                    unsigned char* to) {
+    constexpr int kChunks = Stages::kX / 8;
+    const int rows = min_of(place.rows_left, args.staged_rows);
+    const int values = min_of(args.cols - turn * Stages::kX, Stages::kX);
+    // A thread has one chunk of several rows at equal distances.
+    static_assert(kChunks <= Tile::kTeamThreads);
+    constexpr int kApart = Tile::kTeamThreads / kChunks;
+    const int first = member() / kChunks;
+    const int chunk = member() % kChunks;
+    const auto* x = reinterpret_cast<const uint16_t*>(args.planes[0].data) +
+                    static_cast<int64_t>(place.row + first) * args.cols + turn * Stages::kX +
+                    chunk * 8;
+    unsigned char* target = to + (chunk / 8 * args.staged_rows + first) * 128;
+    HEARTH_UNROLL
+    for (int r = 0; r < Tile::kRows; r += kApart)
+      if (first + r < rows && chunk * 8 < values)
+        simt::copy_async<16>(target + r * 128 + half_chunk(first + r, chunk % 8),
+                             x + static_cast<int64_t>(r) * args.cols);
+    if constexpr (Format::kSums) stage_sums(args, place, turn, rows, values, to);
+  }
+
+  static HEARTH_KERNEL void stage_sums(const Args& args, const Place& place, int turn, int rows,
+                                       int values, unsigned char* to) {
+    const auto* sums = reinterpret_cast<const float*>(args.planes[1].data) +
+                       static_cast<int64_t>(place.row) * (args.cols / 32) + turn * Stages::kGroups;
+    auto* target = reinterpret_cast<float*>(to + args.staged_rows * Stages::kX * 2);
+    for (int i = member(); i < rows * Stages::kGroups; i += Tile::kTeamThreads) {
+      const int row = i / Stages::kGroups;
+      const int group = i % Stages::kGroups;
+      if (group * 32 < values)
+        simt::copy_async<4>(target + group * Stages::sum_pitch(args.staged_rows) + row,
+                            sums + static_cast<int64_t>(row) * (args.cols / 32) + group);
+    }
+  }
+
+  static HEARTH_KERNEL int first_output() {
+    return member() / simt::kWarp % Tile::kWarpsM * Tile::kM * 16;
+  }
+  static HEARTH_KERNEL int first_row() {
+    return member() / simt::kWarp / Tile::kWarpsM * Tile::kN * 8;
+  }
+
+  static HEARTH_KERNEL void consume(const Args& args, const Place& place, int turn,
+                                    const Slots& slots, Sums& sums) {
+    const int row = simt::lane_index() / 4;
+    const int quad = simt::lane_index() % 4;
+    [[maybe_unused]] const int last_row = min_of(place.rows_left, args.staged_rows) - 1;
+    const auto weights = static_cast<int>(slots.weight_slot() - simt::shared_memory());
+    const auto x = static_cast<int>(slots.x_slot() - simt::shared_memory());
+    HalfOperands<Tile::kM, Tile::kN> operands;
+    HEARTH_UNROLL
+    for (int m = 0; m < Tile::kM; ++m) HEARTH_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      const int i = first_output() + m * 16 + half * 8 + row;
+      operands.weight[m][half] = weights + i * Stages::kWeightPitch;
+      if constexpr (Format::kSwizzled) {
+        operands.weight[m][half] += half_chunk(i, quad);
+      } else {
+        const uint8_t* from = weight_row(args, place, i) +
+                              static_cast<int64_t>(turn / Stages::kTurns) * Stages::kWeightBytes;
+        operands.weight[m][half] += static_cast<int>(reinterpret_cast<uintptr_t>(from) % 16);
+      }
+    }
+    // With few rows, columns beyond the last are that one again. With many there is room for all;
+    // what lies there then is not stored, and no other column sees it.
+    const int of_b = first_row() + row;
+    operands.column = x + (Tile::kSplit ? min_of(of_b, last_row) : of_b) * 128;
+    operands.column += half_chunk(Tile::kSplit ? min_of(of_b, last_row) : of_b, quad);
+    operands.sum_row = first_row() + 2 * quad;
+    operands.piece = args.staged_rows * 128;
+    operands.sums = x + args.staged_rows * Stages::kX * 2;
+    operands.sum_pitch = Stages::sum_pitch(args.staged_rows);
+    const int groups = min_of(args.cols - turn * Stages::kX, Stages::kX) / 32;
+    Format::template consume<Stages::kX>(operands, turn % Stages::kTurns * Stages::kGroups, groups,
+                                         quad, sums);
+  }
+
+  /// Scale of x in a part, for column i of c of tile n.
+  static HEARTH_KERNEL float scale_of(const Args& args, const Place& place, int n, int i,
+                                      int part) {
+    const int row =
+        min_of(first_row() + n * 8 + simt::lane_index() % 4 * 2 + i, place.rows_left - 1);
+    return args.part_scale[static_cast<int64_t>(place.row + row) * kParts + part];
+  }
+
+  static HEARTH_KERNEL void add_up(const Args& args, const Place& place, int part, Sums& totals,
+                                   Sums& sums) {
+    HEARTH_UNROLL
+    for (int n = 0; n < Tile::kN; ++n) {
+      const float scale[2] = {scale_of(args, place, n, 0, part), scale_of(args, place, n, 1, part)};
+      HEARTH_UNROLL
+      for (int m = 0; m < Tile::kM; ++m) HEARTH_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        totals[m][n][i] = fmaf(sums[m][n][i], scale[i % 2], totals[m][n][i]);
+        sums[m][n][i] = 0.0F;
+      }
+    }
+  }
+
+  /// The parts of all warps, added in order.
+  static HEARTH_KERNEL void fold_parts(const Args& args, const Place& place, const Sums& sums) {
+    auto* parts = reinterpret_cast<float*>(simt::shared_memory());
+    constexpr int kSums = Tile::kOutputs * Tile::kRows;
+    simt::sync_cta();  // the stages are read no more
+    HEARTH_UNROLL
+    for (int m = 0; m < Tile::kM; ++m) HEARTH_UNROLL
+    for (int n = 0; n < Tile::kN; ++n) HEARTH_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      const int output = m * 16 + simt::lane_index() / 4 + i / 2 * 8;
+      const int row = n * 8 + simt::lane_index() % 4 * 2 + i % 2;
+      parts[team() * kSums + row * Tile::kOutputs + output] = sums[m][n][i];
+    }
+    simt::sync_cta();
+    for (int i = simt::thread_index(); i < kSums; i += kThreads) {
+      const int row = i / Tile::kOutputs;
+      if (row >= place.rows_left) break;
+      const float* scale = args.part_scale + static_cast<int64_t>(place.row + row) * kParts;
+      float total = 0.0F;
+      for (int part = 0; part < kParts; ++part)
+        total = fmaf(parts[part * kSums + i], scale[part], total);
+      put_output(args, place, i % Tile::kOutputs, row, total);
+    }
+  }
+
+  /// Calls `body` with the place in the tile of each of a lane's sums.
+  template <typename Body>
+  static HEARTH_KERNEL void for_each_sum(const Sums& sums, const Body& body) {
+    HEARTH_UNROLL
+    for (int n = 0; n < Tile::kN; ++n) HEARTH_UNROLL
+    for (int m = 0; m < Tile::kM; ++m) HEARTH_UNROLL
+    for (int i = 0; i < 4; ++i)
+      body(first_output() + m * 16 + simt::lane_index() / 4 + i / 2 * 8,
+           first_row() + n * 8 + simt::lane_index() % 4 * 2 + i % 2, sums[m][n][i]);
+  }
+
+  static HEARTH_KERNEL void store(const Args& args, const Place& place, const Sums& totals) {
+    for_each_sum(totals, [&](int output, int row, float total) {
+      put_output(args, place, output, row, total);
+    });
+  }
+
+  static HEARTH_KERNEL void store_part(const Args& args, const Place& place, const Sums& sums,
+                                       int part) {
+    for_each_sum(sums, [&](int output, int row, float sum) {
+      if (place.output + output < place.job.outputs && row < place.rows_left)
+        args.partial[(static_cast<int64_t>(part) * args.rows + place.row + row) * args.outputs +
+                     place.job.first_output + place.output + output] = sum;
+    });
+  }
+};
+
+/// Adds up the parts that ctas left in `partial`: a thread for each output.
+struct HalfFoldKernel {
+  using Args = TensorMatmulArgs;
+  static constexpr int kThreads = 256;
+
+  static HEARTH_KERNEL void run(const Args& m) {
+    const int64_t at = static_cast<int64_t>(simt::cta_index().x) * kThreads + simt::thread_index();
+    const int64_t count = int64_t{m.rows} * m.outputs;
+    if (at >= count) return;
+    const int64_t row = at / m.outputs;
+    float total = 0.0F;
+    for (int part = 0; part < kParts; ++part)
+      total = fmaf(m.partial[part * count + at], m.part_scale[row * kParts + part], total);
+    const auto of_launch = static_cast<int>(at % m.outputs);
+    int index = 0;
+    while (index + 1 < m.num_jobs && of_launch >= m.jobs[index + 1].first_output) ++index;
+    const TensorJob& job = m.jobs[index];
+    const int output = of_launch - job.first_output;
+    int64_t bias_at = output;
+    for (int e = 1; e < m.experts && m.begin[e] <= row; ++e) bias_at += job.outputs;
+    finish_output(m, job, row, output, job.bias == nullptr ? nullptr : job.bias + bias_at, total);
+  }
+};
+
+}  // namespace hearth::kernels::HEARTH_SIMT

@@ -1,0 +1,96 @@
+#pragma once
+// Tiles of the tensor-core matmul (half_matmul.h), and where things lie in their shared memory.
+// Included by .cu files after simt.h.
+
+#include "kernels/matmul/matmul_place.h"
+
+namespace hearth::kernels::HEARTH_SIMT {
+
+/// A team is the threads that stage and compute together: a warp that has a part of the sum for
+/// itself (kSplit), or the whole cta.
+template <bool kHasPart, int kWarpsAcrossOutputs, int kWarpsAcrossRows, int kOutputTiles,
+          int kRowTiles>
+struct HalfTile {
+  static constexpr bool kSplit = kHasPart;
+  static constexpr int kTeamThreads = kHasPart ? simt::kWarp : 256;
+  static constexpr int kWarpsM = kWarpsAcrossOutputs;
+  static constexpr int kWarpsN = kWarpsAcrossRows;
+  static constexpr int kM = kOutputTiles;  // of 16 outputs, of a warp
+  static constexpr int kN = kRowTiles;     // of 8 rows of x, of a warp
+  static constexpr int kOutputs = kWarpsM * kM * 16;
+  static constexpr int kRows = kWarpsN * kN * 8;
+  static_assert(kHasPart ? kWarpsM * kWarpsN == 1 : kWarpsM * kWarpsN == 8);
+};
+
+/// Up to 8 rows: a part of the sum for each of the cta's 8 warps.
+template <int kOutputTiles>
+using SplitTile = HalfTile<true, 1, 1, kOutputTiles, 1>;
+/// Up to 32 rows: 128 outputs, 16 for each warp, which all read the same rows of x.
+using MediumTile = HalfTile<false, 8, 1, 1, 4>;
+/// Up to 64 rows: 128 outputs by 64 rows.
+using WideTile = HalfTile<false, 4, 2, 2, 4>;
+/// More: 128 outputs by 128 rows, 32 by 64 for each warp.
+using SquareTile = HalfTile<false, 4, 2, 2, 8>;
+
+/// Rows of x in shared memory: pieces of 64 values, in each piece row after row of 128 bytes. Eight
+/// lanes read 16 bytes of two rows' halves at a time: odd rows have their halves the other way
+/// round, so that these lie in different banks.
+HEARTH_KERNEL int half_chunk(int row, int chunk) { return (chunk ^ row % 2 * 4) * 16; }
+
+/// Where a lane's rows of weights and of x begin in a stage, in bytes of shared memory: offsets
+/// take half the registers of pointers.
+template <int kM, int kN>
+struct HalfOperands {
+  int weight[kM][2];  // rows `row` and `row` + 8 of a tile
+  int column;         // its row of x as a column of b, at its 16 bytes of group 0
+  int piece;          // from 64 values of x to the next ones
+  int sums;           // floats, of 32 values of x each: [group][row]
+  int sum_pitch;      // from group to group
+  int sum_row;        // its first row of x as a column of c; the second follows
+};
+
+/// A lane's 8 values of x of a group, for tile n of its rows. Rows begin at multiples of 128 bytes.
+template <int kM, int kN>
+HEARTH_KERNEL simt::Vec16 load_column(const HalfOperands<kM, kN>& operands, int n, int group) {
+  const int at = (operands.column ^ group % 2 * 64) + group / 2 * operands.piece + n * 8 * 128;
+  return *reinterpret_cast<const simt::Vec16*>(simt::shared_memory() + at);
+}
+
+/// Shared memory of a cta: weights in slots of their own, since a slot of them may last for several
+/// slots of x.
+struct HalfLayout {
+  int weight_bytes;  // of a slot of weights
+  int x_bytes;       // of a slot of x and what goes with it
+  int weight_slots;
+  int x_slots;
+  HEARTH_HOST_DEVICE int team_bytes() const {
+    return weight_slots * weight_bytes + x_slots * x_bytes;
+  }
+};
+
+template <typename Format, typename Tile>
+struct HalfStages {
+  static constexpr int kX = Tile::kSplit ? Format::kStep : 64;  // values of a row in a slot of x
+  static constexpr int kW = Tile::kSplit ? Format::kStep : Format::kWideStep;  // … of weights
+  static constexpr int kTurns = kW / kX;  // slots of x for a slot of weights
+  static constexpr int kWeightBytes = Format::template weight_bytes<kW>();
+  static constexpr int kWeightPitch = Format::template weight_pitch<kW>();
+  static constexpr int kGroups = kX / 32;
+  static_assert(Tile::kOutputs * kWeightPitch % 128 == 0, "rows of x begin at multiples of 128");
+  static_assert(kW % kX == 0 && Format::kStep % kW == 0 && kX % 64 == 0);
+
+  static HEARTH_HOST_DEVICE HalfLayout layout(int x_slots, int staged_rows) {
+    HalfLayout out;
+    out.weight_bytes = Tile::kOutputs * kWeightPitch;
+    out.x_bytes = staged_rows * kX * 2;
+    if (Format::kSums) out.x_bytes += (kGroups * sum_pitch(staged_rows) * 4 + 127) / 128 * 128;
+    out.x_slots = x_slots;
+    // The slot that is filled must not be that of a turn which is still to come.
+    out.weight_slots = (x_slots - 1 + kTurns - 1) / kTurns + 1;
+    return out;
+  }
+  /// From group to group, in floats: room for whole tiles of rows.
+  static HEARTH_HOST_DEVICE int sum_pitch(int staged_rows) { return (staged_rows + 7) / 8 * 8; }
+};
+
+}  // namespace hearth::kernels::HEARTH_SIMT
