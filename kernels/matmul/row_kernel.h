@@ -1,7 +1,8 @@
 #pragma once
-// The quantized matmul for one row of x: walks the weights in file order, one row after the other,
-// as one long stream from memory; lanes are groups. The terms of a tile of kLanes weight rows are
-// kept, then transposed and added up in group order, so that the bits are those of panel_kernel.h.
+// The quantized matmul for one row of x or few: walks the weights in file order, one row after the
+// other, as one long stream from memory; lanes are groups. The terms of a tile of kLanes weight
+// rows are kept, then transposed and added up in group order, so that the bits are those of
+// panel_kernel.h.
 
 #include "kernels/matmul/panel_by_rows.h"
 #include "kernels/matmul/quantized_kernel.h"
@@ -29,6 +30,11 @@ inline constexpr bool kHasRowKernel = [] {
   if (static_cast<uint32_t>(Block::kType) >= kFirstForeignType) return false;
   return Isa::kWideLoads || kIsUnpackedByRow<Block>;
 }();
+
+/// The most rows of x that the row kernel takes. Weights that are bytes already cost it nothing to
+/// unpack; others are unpacked faster into panels.
+template <typename Block, typename Isa>
+inline constexpr int kRowKernelRows = Isa::kWideLoads&& Block::kType == DType::kQ8_0 ? 4 : 1;
 
 /// 16 groups of a row of x, padded with zeros: stands in for the row's last, partial chunk.
 struct alignas(64) PaddedChunk {

@@ -52,7 +52,12 @@ void run_quantized_job(const ActivationView& x, const MatmulArgs& job, Slice sli
                            job.out,
                            job.out_stride};
   if constexpr (kHasRowKernel<Block, Isa>) {
-    if (x.rows == 1) return dot_rows<Block, Isa, 1>(task, 0, slice.begin, slice.end);
+    constexpr int kMost = kRowKernelRows<Block, Isa>;
+    if (x.rows <= kMost) {
+      return dispatch_rows<kMost>(static_cast<int>(x.rows), [&]<int kRows>() {
+        dot_rows<Block, Isa, kRows>(task, 0, slice.begin, slice.end);
+      });
+    }
   }
   for (int64_t r = 0; r < x.rows; r += kPassRows) {
     const int64_t left = x.rows - r;
