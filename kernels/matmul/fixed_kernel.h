@@ -90,7 +90,7 @@ HEARTH_HOST_DEVICE float fix_weights(const Word* w, int64_t cols, int16_t* fixed
 }
 
 /// Rows of x that share a pass over the weights: as integers they stay in L2.
-inline constexpr int kFixedPassRows = 96;
+inline constexpr int kFixedPassRows = 192;
 inline constexpr int64_t kFixedPassValues = 384 << 10;
 /// Wider rows of weights are multiplied as floats.
 inline constexpr int64_t kMostFixedCols = kFixedPassValues / 4;
