@@ -3,7 +3,7 @@
 // int16 pairs are twice as fast as f32 multiply-adds.
 //
 // A row is cut into blocks of kFixedBlock columns. Within one, weights and inputs are integers of
-// at most 8191, scaled by the largest magnitude among them. A block's products add up in the kLanes
+// at most kFixedMost, scaled by the largest magnitude among them. A block's products add up in the kLanes
 // int32 of a vector without overflow, exactly; then each lane is scaled in f32 and added to the
 // blocks before it, in order, and at the end the lanes are folded by one fixed tree. So an output
 // depends on its weights and its row alone.
@@ -21,10 +21,10 @@ inline constexpr int64_t kFixedBlock = 1024;
 inline constexpr int kFixedMost = 5792;
 static_assert(int64_t{kFixedMost} * kFixedMost * (kFixedBlock / 16) <= INT32_MAX,
               "a lane of 16 holds the products of a block");
-/// Columns of a step: a vector of int16 pairs.
+/// Columns of a step: a vector of int16 pairs, weights and inputs alike in the order of
+/// Isa::round_to_int16.
 template <typename Isa>
 inline constexpr int kStepCols = 2 * Isa::kLanes;
-/// A step's order of columns is that of Isa::round_to_int16, for weights and inputs alike.
 
 /// The largest magnitude of a block of words, as bits; those of padding are zeros.
 template <typename Word, typename Isa>

@@ -62,19 +62,19 @@ requires kIsUnpackedByRow<Block> HEARTH_HOST_DEVICE void fill_panel(const uint8_
   }
 }
 
-/// kRows rows of x against one chunk, side by side: codes, scales, and what their sums give.
+/// kRows rows of x against one chunk: codes where they lie, scales, and what their sums give.
 template <typename Block, typename Isa, int kRows>
 struct alignas(64) InputTile {
-  int8_t q[kRows][kChunkValues];
+  const int8_t* q[kRows];
   float scale[kRows][kChunkGroups];
   int32_t correction[2][kRows][kChunkGroups];
   float sum[2][kRows][kChunkGroups];
 
   /// `at`: the first group, counted over all rows of x.
   HEARTH_HOST_DEVICE void set(int r, const Q8Rows& x, int64_t at, int groups) {
+    q[r] = x.q + at * 32;
     alignas(64) int16_t sums[2 * kChunkGroups] = {};
     const auto copy = [&](int count) HEARTH_INLINE_LAMBDA {
-      memcpy(q[r], x.q + at * 32, static_cast<size_t>(count) * 32);
       memcpy(scale[r], x.scale + at, static_cast<size_t>(count) * 4);
       memcpy(sums, x.sum16 + at * 2, static_cast<size_t>(count) * 4);
     };
