@@ -65,13 +65,15 @@ struct LayerNormArgs {
   int64_t out_stride = 0;
 };
 
-/// Quantizes [rows, cols] f32 to Q8Rows; cols % 32 == 0. kernels/quant/quantize_rows.h says how the
-/// scale of a block is chosen; a block of zeros has scale 0.
+/// Quantizes [rows, cols] f32 to the compact form that the table's matmuls read: `out`, or `half`
+/// of tables whose matmul_input says kHalf. cols % 32 == 0. kernels/quant/quantize_rows.h says how
+/// the scale of a block of Q8Rows is chosen; a block of zeros has scale 0.
 struct QuantizeArgs {
   const float* x = nullptr;  // [rows, cols]
   int64_t rows = 0;
   int64_t cols = 0;
   Q8Rows out;
+  HalfRows half = {};
 };
 
 /// out[r, o] = dot(weight[o], x[r]) + (bias ? bias[o] : 0) + (accumulate ? out[r, o] : 0).
@@ -83,8 +85,9 @@ struct MatmulArgs {
   int64_t out_stride = 0;
 };
 
-/// Which form of its input a matmul reads for a weight type.
-enum class MatmulInput { kF32, kQ8 };
+/// Which form of its input a matmul reads for a weight type. A table has one compact form: kQ8 or
+/// kHalf.
+enum class MatmulInput { kF32, kQ8, kHalf };
 
 /// cos/sin of every row's rotary angles, made once per step:
 /// table[r, i] = {cos, sin}(positions[r] * inverse_frequency[i]) * magnitude, angles in double.
@@ -248,18 +251,20 @@ struct CombineArgs {
 
 // Ops that stand for several of the above, one after the other, to the same bits.
 
-/// rms_norm, then quantize of what it gave. cols % 32 == 0. `norm.out` may be null: then the codes
-/// alone are wanted.
+/// rms_norm, then quantize of what it gave. cols % 32 == 0. `norm.out` may be null: then the
+/// compact form alone is wanted.
 struct RmsNormQuantizeArgs {
   RmsNormArgs norm;
   Q8Rows q8;  // [norm.rows, norm.cols]
+  HalfRows half = {};
 };
 
 /// activate, then quantize of what it gave. cols % 32 == 0. `activate.out` may be null: then the
-/// codes alone are wanted.
+/// compact form alone is wanted.
 struct ActivateQuantizeArgs {
   ActivateArgs activate;
   Q8Rows q8;  // [activate.rows, activate.cols]
+  HalfRows half = {};
 };
 
 /// rms_norm of each head of Q and K if `norm`, rope of both, then kv_store. Q is changed in place;

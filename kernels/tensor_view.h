@@ -26,13 +26,24 @@ struct Q8Rows {
   int16_t* sum16 = nullptr;  // [rows, cols / 16]: sum of q over 16 values (for types with minima)
 };
 
-/// The input of a matmul: [rows, cols] in one or both forms. A form that no weight of the group
+/// Rows as 16-bit floats in the order that tensor cores read them: what quantized weights meet on a
+/// GPU (kernels/quant/cuda_half_rows.h). Divided by a scale for each of a row's kParts parts.
+struct HalfRows {
+  static constexpr int32_t kParts = 8;
+  uint16_t* value = nullptr;  // [rows, cols] f16
+  float* scale = nullptr;     // [rows, kParts], powers of two
+  float* sum32 = nullptr;     // [rows, cols / 32]: sums of 32 values as they are in `value`
+  float* sum16 = nullptr;     // [rows, cols / 16]
+};
+
+/// The input of a matmul: [rows, cols] in one or more forms. A form that no weight of the group
 /// asks for (KernelTable::matmul_input) may be absent.
 struct ActivationView {
   const float* f32 = nullptr;  // [rows, cols], rows contiguous
   Q8Rows q8;
   int64_t rows = 0;
   int64_t cols = 0;
+  HalfRows half = {};
 };
 
 /// One layer's KV cache: pages of `page_tokens` tokens. Page p begins at base + p * page_bytes and

@@ -8,7 +8,7 @@ namespace hearth {
 /// The forms of its input that a layer's block reads; the rows of experts are gathered as f32.
 ForwardSegment::Forms ForwardSegment::ffn_forms(const LayerWeights& layer) const {
   if (!layer.experts.router.present()) return forms_of({&layer.up, &layer.gate});
-  return {.f32 = true, .q8 = reads_q8(layer.experts.router.weight)};
+  return {.f32 = true, .compact = reads_compact(layer.experts.router.weight)};
 }
 
 /// x += ffn(x_in)
@@ -75,15 +75,15 @@ void ForwardSegment::expert_block(const Step& step, const ExpertWeights& experts
                            .experts = e.count,
                            .out = out});
   };
-  const bool wants_q8 =
-      reads_q8(experts.gate.weights.front()) || reads_q8(experts.up.weights.front());
-  const auto input = prepare(step, {.f32 = w.x}, slots, c.hidden_size, wants_q8);
+  const bool wants_compact =
+      reads_compact(experts.gate.weights.front()) || reads_compact(experts.up.weights.front());
+  const auto input = prepare(step, {.f32 = w.x}, slots, c.hidden_size, wants_compact);
   multiply(input, experts.gate, w.gate);
   multiply(input, experts.up, w.up);
   const kernels::WeightView& down = experts.down.weights.front();
   const Input activated = activate(step, w.gate, w.up, slots, e.ffn_size, down);
   // The rows are not needed any more: their slots take the results.
-  multiply(prepare(step, activated, slots, e.ffn_size, reads_q8(down)), experts.down, w.x);
+  multiply(prepare(step, activated, slots, e.ffn_size, reads_compact(down)), experts.down, w.x);
   table_->combine(step.context, {.x = w.x,
                                  .slot = w.slot,
                                  .weight = e.weigh_input ? nullptr : w.weight,
@@ -108,12 +108,13 @@ ForwardSegment::Input ForwardSegment::activate(const Step& step, float* gate, co
                                 .cols = cols,
                                 .out = gate,
                                 .out_stride = cols};
-  if (!reads_q8(reader) || table_->activate_quantize == nullptr) {
+  if (!reads_compact(reader) || table_->activate_quantize == nullptr) {
     table_->activate(step.context, args);
     return {.f32 = gate};
   }
   args.out = nullptr;
-  table_->activate_quantize(step.context, {.activate = args, .q8 = workspace_.q8});
+  table_->activate_quantize(step.context,
+                            {.activate = args, .q8 = workspace_.q8, .half = workspace_.half});
   return {.quantized = true};
 }
 

@@ -15,10 +15,9 @@ uint64_t op_scratch_bytes(const ModelConfig& config, const ForwardLimits& limits
   // Parts of sums that are shared out: of long contexts, of matmuls with few rows. What does not
   // fit is computed in one piece instead, to the same bits.
   constexpr uint64_t kShared = uint64_t{64} << 20;
-  // Inputs of 16-bit float matrices, split in two of 2 bytes, and a scale for each row.
-  const auto rows = static_cast<uint64_t>(std::max(limits.rows, limits.logit_rows)) *
-                    static_cast<uint64_t>(std::max(config.experts.used, 1));
-  return kShared + (largest_matmul_input(config, limits) + rows) * 4;
+  // Inputs of 16-bit float matrices, 2 bytes each, and the scales of a row's parts.
+  return kShared + uint64_t{largest_matmul_input(config, limits)} * sizeof(uint16_t) +
+         uint64_t{matmul_input_rows(config, limits)} * kernels::HalfRows::kParts * sizeof(float);
 }
 
 }  // namespace

@@ -175,7 +175,7 @@ ForwardSegment::Input ForwardSegment::normed(const Step& step, const NormWeights
   if (!weights.present()) return {.f32 = x};
   const ModelConfig& c = model_->config();
   const bool at_once =
-      forms.q8 && c.norm.kind == NormKind::kRms && table_->rms_norm_quantize != nullptr;
+      forms.compact && c.norm.kind == NormKind::kRms && table_->rms_norm_quantize != nullptr;
   if (!at_once) {
     norm(step, weights, {x, c.hidden_size}, {out, c.hidden_size}, rows, c.hidden_size);
     return {.f32 = out};
@@ -189,7 +189,8 @@ ForwardSegment::Input ForwardSegment::normed(const Step& step, const NormWeights
                                                     .cols = c.hidden_size,
                                                     .out = f32,
                                                     .out_stride = c.hidden_size},
-                                           .q8 = workspace_.q8});
+                                           .q8 = workspace_.q8,
+                                           .half = workspace_.half});
   return {.f32 = f32, .quantized = true};
 }
 
@@ -211,8 +212,8 @@ void ForwardSegment::close_branch(const Step& step, const NormWeights& post_norm
                              .out = workspace_.x});
 }
 
-bool ForwardSegment::reads_q8(const kernels::WeightView& weight) const {
-  return table_->matmul_input(weight.dtype) == kernels::MatmulInput::kQ8;
+bool ForwardSegment::reads_compact(const kernels::WeightView& weight) const {
+  return table_->matmul_input(weight.dtype) != kernels::MatmulInput::kF32;
 }
 
 ForwardSegment::Forms ForwardSegment::forms_of(
@@ -220,26 +221,28 @@ ForwardSegment::Forms ForwardSegment::forms_of(
   Forms forms;
   for (const LinearWeights* reader : readers) {
     if (!reader->present()) continue;
-    const bool q8 = reads_q8(reader->weight);
-    forms.q8 |= q8;
-    forms.f32 |= !q8;
+    const bool compact = reads_compact(reader->weight);
+    forms.compact |= compact;
+    forms.f32 |= !compact;
   }
   return forms;
 }
 
 kernels::ActivationView ForwardSegment::prepare(const Step& step, const Input& x, int64_t rows,
-                                                int64_t cols, bool wants_q8) {
-  if (wants_q8 && !x.quantized)
-    table_->quantize(step.context, {.x = x.f32, .rows = rows, .cols = cols, .out = workspace_.q8});
-  return {.f32 = x.f32, .q8 = workspace_.q8, .rows = rows, .cols = cols};
+                                                int64_t cols, bool wants_compact) {
+  if (wants_compact && !x.quantized)
+    table_->quantize(
+        step.context,
+        {.x = x.f32, .rows = rows, .cols = cols, .out = workspace_.q8, .half = workspace_.half});
+  return {.f32 = x.f32, .q8 = workspace_.q8, .rows = rows, .cols = cols, .half = workspace_.half};
 }
 
 /// Runs matmuls that share the input x [rows, cols].
 void ForwardSegment::linear(const Step& step, const Input& x, int64_t rows, int64_t cols,
                             std::span<const kernels::MatmulArgs> jobs) {
-  const bool wants_q8 = std::ranges::any_of(
-      jobs, [this](const kernels::MatmulArgs& args) { return reads_q8(args.weight); });
-  table_->matmul(step.context, prepare(step, x, rows, cols, wants_q8), jobs.data(),
+  const bool wants_compact = std::ranges::any_of(
+      jobs, [this](const kernels::MatmulArgs& args) { return reads_compact(args.weight); });
+  table_->matmul(step.context, prepare(step, x, rows, cols, wants_compact), jobs.data(),
                  static_cast<int>(jobs.size()));
 }
 

@@ -67,8 +67,8 @@ class ForwardSegment {
     float* out;
     bool accumulate;
   };
-  /// What matmuls read: f32 values, null where none reads them; their codes are in Workspace::q8
-  /// if `quantized`.
+  /// What matmuls read: f32 values, null where none reads them; their compact form is in the
+  /// workspace if `quantized`.
   struct Input {
     const float* f32 = nullptr;
     bool quantized = false;
@@ -76,7 +76,7 @@ class ForwardSegment {
   /// The forms that the readers of an input want.
   struct Forms {
     bool f32 = false;
-    bool q8 = false;
+    bool compact = false;
   };
 
   ForwardSegment(const Model& model, const kernels::KernelTable& table, const ForwardLimits& limits,
@@ -126,10 +126,11 @@ class ForwardSegment {
   /// activation(gate) * up for `reader`.
   Input activate(const Step& step, float* gate, const float* up, int64_t rows, int64_t cols,
                  const kernels::WeightView& reader);
-  /// x in the form or forms that weights of these types read, quantized if any reads int8.
+  /// x in the form or forms that weights of these types read, quantized if any reads the compact
+  /// one.
   kernels::ActivationView prepare(const Step& step, const Input& x, int64_t rows, int64_t cols,
-                                  bool wants_q8);
-  [[nodiscard]] bool reads_q8(const kernels::WeightView& weight) const;
+                                  bool wants_compact);
+  [[nodiscard]] bool reads_compact(const kernels::WeightView& weight) const;
   [[nodiscard]] Forms forms_of(std::initializer_list<const LinearWeights*> readers) const;
   void linear(const Step& step, const Input& x, int64_t rows, int64_t cols,
               std::span<const kernels::MatmulArgs> jobs);

@@ -32,6 +32,17 @@ size_t dense_ffn(const ModelConfig& c) {
   return static_cast<size_t>(std::max(c.experts.shared_ffn_size, has_dense ? c.ffn_size : 0));
 }
 
+/// Inputs of matmuls in their compact forms, which share the memory of the larger one.
+void lay_out_compact(Arena& arena, Workspace& w, size_t values, size_t rows) {
+  w.half.value = arena.take<uint16_t>(values);
+  w.half.scale = arena.take<float>(rows * kernels::HalfRows::kParts);
+  w.half.sum32 = arena.take<float>(values / 32 + 1);
+  w.half.sum16 = arena.take<float>(values / 16 + 1);
+  w.q8.q = reinterpret_cast<int8_t*>(w.half.value);
+  w.q8.scale = w.half.sum32;
+  w.q8.sum16 = reinterpret_cast<int16_t*>(w.half.sum16);
+}
+
 }  // namespace
 
 int64_t ForwardLimits::step_pages() const {
@@ -44,6 +55,11 @@ size_t largest_matmul_input(const ModelConfig& c, const ForwardLimits& limits) {
   const size_t dense = rows * std::max({hidden, static_cast<size_t>(c.q_size()), dense_ffn(c)});
   const size_t slots = static_cast<size_t>(limits.rows) * static_cast<size_t>(c.experts.used);
   return std::max(dense, slots * std::max(hidden, static_cast<size_t>(c.experts.ffn_size)));
+}
+
+size_t matmul_input_rows(const ModelConfig& c, const ForwardLimits& limits) {
+  return static_cast<size_t>(std::max(limits.rows, limits.logit_rows)) *
+         static_cast<size_t>(std::max(c.experts.used, 1));
 }
 
 bool has_branch(const ModelConfig& config) {
@@ -59,7 +75,6 @@ Workspace lay_out_workspace(Arena& arena, const ModelConfig& c, const ForwardLim
   const auto kv_size = static_cast<size_t>(c.kv_size());
   const bool has_experts = c.experts.count > 0;
   const size_t ffn = dense_ffn(c);
-  const size_t q8_values = largest_matmul_input(c, limits);
   Workspace w;
   w.x = arena.take<float>(rows * hidden);
   w.normed = arena.take<float>(rows * hidden);
@@ -74,9 +89,7 @@ Workspace lay_out_workspace(Arena& arena, const ModelConfig& c, const ForwardLim
   for (const RopeConfig& rope : c.ropes)
     w.rope_tables.push_back(arena.take<float>(rows * static_cast<size_t>(rope.rotary_dim)));
   if (has_experts) w.experts = lay_out_experts(arena, c, rows);
-  w.q8.q = arena.take<int8_t>(q8_values);
-  w.q8.scale = arena.take<float>(q8_values / 32 + 1);
-  w.q8.sum16 = arena.take<int16_t>(q8_values / 16 + 1);
+  lay_out_compact(arena, w, largest_matmul_input(c, limits), matmul_input_rows(c, limits));
   w.logit_input = arena.take<float>(logit_rows * hidden);
   w.logits = arena.take<float>(logit_rows * static_cast<size_t>(c.vocab_size));
   return w;

@@ -51,6 +51,7 @@ struct Workspace {
   std::vector<float*> rope_tables;  // [ropes]: [rows, rotary_dim / 2, 2]
   ExpertWorkspace experts;
   kernels::Q8Rows q8;            // of the widest matmul input
+  kernels::HalfRows half;        // the same memory: a kernel table uses one of them
   float* logit_input = nullptr;  // [logit_rows, hidden_size]
   float* logits = nullptr;       // [logit_rows, vocab_size]
 };
@@ -62,6 +63,9 @@ bool has_branch(const ModelConfig& config);
 /// Values of the largest input of a matmul: rows of the stream, heads or a feed-forward block; rows
 /// of logits, which may be all of a batch; slots of experts.
 size_t largest_matmul_input(const ModelConfig& config, const ForwardLimits& limits);
+
+/// Rows of the input of a matmul that has the most of them.
+size_t matmul_input_rows(const ModelConfig& config, const ForwardLimits& limits);
 
 /// Takes all of it from the arena; with an arena that only counts, pointers mean nothing.
 Workspace lay_out_workspace(Arena& arena, const ModelConfig& config, const ForwardLimits& limits);

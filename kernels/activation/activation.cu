@@ -1,10 +1,11 @@
-// activate, with or without int8 codes of what it gives, scale and add on the device.
+// activate, with or without the form of what it gives that matmuls read, scale and add on the
+// device.
 #include "kernels/cuda/simt.h"
 //
 #include "kernels/activation/activate.h"
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/ops.h"
-#include "kernels/quant/cuda_quantize.h"
+#include "kernels/quant/cuda_half_rows.h"
 
 namespace hearth::kernels::HEARTH_SIMT {
 namespace {
@@ -51,16 +52,21 @@ struct Activate {
   }
 };
 
-/// Rows are whole blocks, so a warp has one block of 32 or none.
-struct ActivateQuantize {
+/// A cta for each part of each row.
+struct ActivateQuantizeKernel {
   using Args = ActivateQuantizeArgs;
-  static HEARTH_KERNEL void at(const Args& args, int64_t index) {
+  static constexpr int kThreads = 256;
+  static constexpr int kWarps = kThreads / simt::kWarp;
+
+  static HEARTH_KERNEL void run(const Args& args) {
     const ActivateArgs& a = args.activate;
-    const int64_t row = index / a.cols;
-    const int64_t i = index % a.cols;
-    const float value = activated(a, row, i);
-    if (a.out != nullptr) a.out[row * a.out_stride + i] = value;
-    WarpQuantizer::put(value, index / 32, args.q8);
+    const int64_t row = simt::cta_index().x / HalfRows::kParts;
+    put_half_part<kWarps>([&a, row](int i) { return activated(a, row, i); },
+                          [&a, row](int i, float value) {
+                            if (a.out != nullptr) a.out[row * a.out_stride + i] = value;
+                          },
+                          row, static_cast<int>(a.cols), simt::cta_index().x % HalfRows::kParts,
+                          reinterpret_cast<uint32_t*>(simt::shared_memory()), args.half);
   }
 };
 
@@ -86,8 +92,11 @@ void activate(const ExecContext& context, const ActivateArgs& args) {
 }
 
 void activate_quantize(const ExecContext& context, const ActivateQuantizeArgs& args) {
-  HEARTH_CHECK(args.activate.cols % 32 == 0, "rows are whole blocks of 32");
-  for_each<ActivateQuantize>(context, args.activate.rows * args.activate.cols, args);
+  const ActivateArgs& a = args.activate;
+  HEARTH_CHECK(a.cols % 32 == 0, "rows are whole blocks of 32");
+  if (a.rows == 0) return;
+  simt::launch<ActivateQuantizeKernel>(context, {.x = static_cast<int>(a.rows * HalfRows::kParts)},
+                                       ActivateQuantizeKernel::kWarps * sizeof(uint32_t), args);
 }
 
 void scale(const ExecContext& context, const ScaleArgs& args) {

@@ -1,7 +1,7 @@
 #pragma once
-// What one lane of an int8 tensor-core product (kernels/cuda/simt.h) takes from a quantization
-// block: of 32 values, elements 4 quad … + 3 and 16 + 4 quad … + 3 as bytes. The tests hold each
-// one against quant::unpack_group. Included by .cu files after simt.h.
+// What one lane of two tensor-core products of 16 values each (kernels/cuda/simt.h) takes from a
+// quantization block: of 32 values, elements 4 quad … + 3 and 16 + 4 quad … + 3 as bytes. The tests
+// hold each one against quant::unpack_group. Included by .cu files after simt.h.
 
 #include <cstdint>
 
@@ -11,7 +11,8 @@
 
 namespace hearth::kernels::HEARTH_SIMT {
 
-/// Bytes of the two runs of four elements. The value of a byte is itself less LaneUnpack::kOffset.
+/// Bytes of the two runs of four elements. The value of a byte is itself less LaneUnpack::kOffset;
+/// bytes are below zero only in types that are kSigned.
 struct LaneCodes {
   uint32_t low;
   uint32_t high;
@@ -73,8 +74,11 @@ HEARTH_KERNEL LaneCodes table_values(const ValueTable table, uint32_t word) {
 /// Any type, by its scalar definition: right, and slow. Types in use have their own below.
 template <typename Block>
 struct LaneUnpack {
+  static constexpr bool kScalar = true;
   static constexpr int kOffset = 0;
+  static constexpr bool kSigned = true;
   static constexpr bool kTwoScales = true;
+  static constexpr bool kFourScales = false;
   static constexpr bool kMin = true;
 
   static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int group, int quad) {
@@ -98,15 +102,21 @@ struct LaneUnpack {
 /// What types with one scale for 32 values share.
 template <int kCodeOffset, bool kHasMin>
 struct OneScale {
+  static constexpr bool kScalar = false;
   static constexpr int kOffset = kCodeOffset;
+  static constexpr bool kSigned = kCodeOffset == 0 && !kHasMin;
   static constexpr bool kTwoScales = false;
+  static constexpr bool kFourScales = false;  // four groups' are unpacked at once: four_scales()
   static constexpr bool kMin = kHasMin;
 };
 /// What types with one scale for 16 values share.
 template <int kCodeOffset, bool kHasMin>
 struct TwoScales {
+  static constexpr bool kScalar = false;
   static constexpr int kOffset = kCodeOffset;
+  static constexpr bool kSigned = kCodeOffset == 0 && !kHasMin;
   static constexpr bool kTwoScales = true;
+  static constexpr bool kFourScales = false;
   static constexpr bool kMin = kHasMin;
 };
 
@@ -228,17 +238,40 @@ struct LaneUnpack<quant::BlockQ3_K> : TwoScales<4, false> {
   }
 };
 
-/// Scale and minimum of Q4_K and Q5_K, which begin alike.
+/// The six-bit scales and minima of four groups of Q4_K or Q5_K, a byte each, and what they are
+/// multiplied by.
+struct FourScales {
+  float d;
+  float dmin;
+  uint32_t scale;
+  uint32_t min;
+};
+/// Of groups 0 to 3 or 4 to 7 of a block.
+HEARTH_KERNEL FourScales four_scales(const uint8_t* block, int which) {
+  const uint32_t words[3] = {load_u32<4>(block + 4), load_u32<4>(block + 8),
+                             load_u32<4>(block + 12)};
+  FourScales out{load_f16(block), load_f16(block + 2), words[0] & 0x3F3F3F3FU,
+                 words[1] & 0x3F3F3F3FU};
+  if (which != 0) {
+    out.scale = (words[2] & 0x0F0F0F0FU) | (words[0] >> 2 & 0x30303030U);
+    out.min = (words[2] >> 4 & 0x0F0F0F0FU) | (words[1] >> 2 & 0x30303030U);
+  }
+  return out;
+}
+HEARTH_KERNEL LaneScales scales_of_four(const FourScales& four, int group) {
+  const int shift = group % 4 * 8;
+  return {{four.d * static_cast<float>(four.scale >> shift & 0xFFU), 0.0F},
+          {four.dmin * static_cast<float>(four.min >> shift & 0xFFU), 0.0F}};
+}
+
+/// Scale and minimum of a group, of Q4_K and Q5_K, which begin alike.
 HEARTH_KERNEL LaneScales scales_with_min(const uint8_t* block, int group) {
-  int scale;
-  int min;
-  quant::unpack_scale_min(block + 4, group, scale, min);
-  return {{load_f16(block) * static_cast<float>(scale), 0.0F},
-          {load_f16(block + 2) * static_cast<float>(min), 0.0F}};
+  return scales_of_four(four_scales(block, group / 4), group);
 }
 
 template <>
 struct LaneUnpack<quant::BlockQ4_K> : OneScale<0, true> {
+  static constexpr bool kFourScales = true;
   static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int group, int quad) {
     const uint8_t* qs = block + 16 + 32 * (group / 2) + 4 * quad;
     const int shift = 4 * (group % 2);
@@ -251,6 +284,7 @@ struct LaneUnpack<quant::BlockQ4_K> : OneScale<0, true> {
 
 template <>
 struct LaneUnpack<quant::BlockQ5_K> : OneScale<0, true> {
+  static constexpr bool kFourScales = true;
   static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int group, int quad) {
     const uint8_t* qs = block + 48 + 32 * (group / 2) + 4 * quad;
     const uint8_t* qh = block + 16 + 4 * quad;

@@ -4,8 +4,8 @@
 //
 // Pointers in the arguments are device memory, but for three that the host reads: `jobs` of a
 // matmul, `weights` of an expert_matmul, and `sequences`, which must be those of the context's
-// StepTables. Q8Rows are in the order of kernels/cuda/q8_layout.h. Each output element is reduced
-// in one order that depends on shapes of weights and heads alone, never on the number of rows.
+// StepTables. HalfRows are in the order of kernels/cuda/half_layout.h. Each output element is
+// reduced in one order that depends on shapes of weights and heads alone, never on the number of rows.
 
 #include "kernels/kernel_table.h"
 
@@ -15,6 +15,8 @@ void embed(const ExecContext& context, const EmbedArgs& args);
 void rms_norm(const ExecContext& context, const RmsNormArgs& args);
 void layer_norm(const ExecContext& context, const LayerNormArgs& args);
 void quantize(const ExecContext& context, const QuantizeArgs& args);
+/// F32, F16 and BF16 weights read f32, all others HalfRows.
+MatmulInput matmul_input(DType weight);
 void matmul(const ExecContext& context, const ActivationView& x, const MatmulArgs* jobs,
             int num_jobs);
 void rope_table(const ExecContext& context, const RopeTableArgs& args);

@@ -23,11 +23,13 @@
 #define HEARTH_KERNEL __device__ __forceinline__
 #define HEARTH_SIMT cuda  // the namespace of kernels and ops
 #define HEARTH_UNROLL _Pragma("unroll")
+#define HEARTH_NO_UNROLL _Pragma("unroll 1")
 #include <cuda_runtime.h>
 #else
 #define HEARTH_KERNEL inline
 #define HEARTH_SIMT emulated
 #define HEARTH_UNROLL
+#define HEARTH_NO_UNROLL
 #include "kernels/cuda/emulator/emulator.h"
 #endif
 
@@ -123,10 +125,6 @@ HEARTH_KERNEL float half_to_float(uint16_t half) {
   asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(half));
   return value;
 }
-/// sum + the dot product of four int8 each.
-HEARTH_KERNEL int32_t dot4(uint32_t a, uint32_t b, int32_t sum) {
-  return __dp4a(static_cast<int>(a), static_cast<int>(b), sum);
-}
 /// Two values rounded to nearest even, as f32_to_f16 and f32_to_bf16; the first in the low half.
 HEARTH_KERNEL uint32_t pack_f16(float first, float second) {
   uint32_t word;
@@ -173,10 +171,6 @@ HEARTH_KERNEL uint32_t finite_halves(uint32_t halves) {
 #else
 
 inline float half_to_float(uint16_t half) { return f16_to_f32(half); }
-inline int32_t dot4(uint32_t a, uint32_t b, int32_t sum) {
-  for (int i = 0; i < 32; i += 8) sum += static_cast<int8_t>(a >> i) * static_cast<int8_t>(b >> i);
-  return sum;
-}
 inline uint32_t pack_f16(float first, float second) {
   return f32_to_f16(first) | static_cast<uint32_t>(f32_to_f16(second)) << 16;
 }
@@ -293,49 +287,15 @@ inline void load_matrices_transposed(uint32_t (&words)[4], const void* row) {
 
 #endif
 
-// ---- Tensor cores: c += a b for a warp. a is [16, k] (rows: outputs), b is [k, 8], c is [16, 8].
-// With row = lane / 4 and quad = lane % 4, a lane holds (PTX ISA, "Matrix Fragments"):
+// ---- Tensor cores: c += a b for a warp. a is [16, k] (rows: outputs), b is [k, 8], c is [16, 8],
+// k = 16. With row = lane / 4 and quad = lane % 4, a lane holds (PTX ISA, "Matrix Fragments"):
 //   c[0], c[1]: row `row`, columns 2 quad and 2 quad + 1; c[2], c[3]: the same of row `row + 8`
-//   int8, k = 32:  a[0]: row `row`, k = 4 quad …+3; a[1]: row + 8; a[2], a[3]: the same, k + 16
-//                  b[0]: column `row`, k = 4 quad …+3; b[1]: k + 16
-//   int8, k = 16:  a[0], a[1], b of the above
-//   16-bit floats, k = 16: a[0]: row `row`, k = 2 quad, +1; a[1]: row + 8; a[2], a[3]: k + 8
-//                  b[0]: column `row`, k = 2 quad, +1; b[1]: k + 8
-// An integer product is exact. A float product's order of summation is the hardware's own, the same
-// for each column whatever the others hold.
+//   a[0]: row `row`, k = 2 quad, +1; a[1]: row + 8; a[2], a[3]: the same, k + 8
+//   b[0]: column `row`, k = 2 quad, +1; b[1]: k + 8
+// The order of summation is the hardware's own, the same for each column whatever the others hold.
+// F16 may be subnormal.
 
 #if defined(__CUDACC__)
-
-#if __CUDA_ARCH__ < 800
-HEARTH_KERNEL void mma_s8_m8(int32_t& c0, int32_t& c1, uint32_t a, uint32_t b) {
-  asm("mma.sync.aligned.m8n8k16.row.col.s32.s8.s8.s32 {%0,%1}, {%2}, {%3}, {%0,%1};"
-      : "+r"(c0), "+r"(c1)
-      : "r"(a), "r"(b));
-}
-#endif
-
-HEARTH_KERNEL void mma_s8_k16(int32_t (&c)[4], uint32_t a0, uint32_t a1, uint32_t b) {
-#if __CUDA_ARCH__ >= 800
-  asm("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
-      : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
-      : "r"(a0), "r"(a1), "r"(b));
-#else
-  mma_s8_m8(c[0], c[1], a0, b);
-  mma_s8_m8(c[2], c[3], a1, b);
-#endif
-}
-
-HEARTH_KERNEL void mma_s8_k32(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-#if __CUDA_ARCH__ >= 800
-  asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
-      "{%0,%1,%2,%3};"
-      : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-#else
-  mma_s8_k16(c, a[0], a[1], b[0]);
-  mma_s8_k16(c, a[2], a[3], b[1]);
-#endif
-}
 
 HEARTH_KERNEL void mma_f16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
 #if __CUDA_ARCH__ >= 800
@@ -350,6 +310,21 @@ HEARTH_KERNEL void mma_f16(float (&c)[4], const uint32_t (&a)[4], const uint32_t
         : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
         : "r"(a[2 * half]), "r"(a[2 * half + 1]), "r"(b[half]));
   }
+#endif
+}
+
+/// c = {start[0], start[1], start[0], start[1]} + a b: columns begin at the same value in all rows.
+HEARTH_KERNEL void mma_f16_from(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                                const float (&start)[2]) {
+#if __CUDA_ARCH__ >= 800
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%10,%11,%10,%11};"
+      : "=f"(c[0]), "=f"(c[1]), "=f"(c[2]), "=f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "f"(start[0]),
+        "f"(start[1]));
+#else
+  for (int i = 0; i < 4; ++i) c[i] = start[i % 2];
+  mma_f16(c, a, b);
 #endif
 }
 
@@ -370,13 +345,12 @@ HEARTH_KERNEL void mma_bf16(float (&c)[4], const uint32_t (&a)[4], const uint32_
 inline void mma_bf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   emulator::mma_bf16(c, a, b);
 }
-inline void mma_s8_k16(int32_t (&c)[4], uint32_t a0, uint32_t a1, uint32_t b) {
-  emulator::mma_s8_k16(c, a0, a1, b);
-}
-inline void mma_s8_k32(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  emulator::mma_s8_k32(c, a, b);
-}
 inline void mma_f16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  emulator::mma_f16(c, a, b);
+}
+inline void mma_f16_from(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                         const float (&start)[2]) {
+  for (int i = 0; i < 4; ++i) c[i] = start[i % 2];
   emulator::mma_f16(c, a, b);
 }
 
@@ -386,8 +360,18 @@ inline void mma_f16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2
 
 #if defined(__CUDACC__)
 
+/// Ctas that shall share a multiprocessor's registers: Kernel::kCtas, where it says so.
 template <typename Kernel>
-__global__ void __launch_bounds__(Kernel::kThreads)
+constexpr int ctas_wanted() {
+  if constexpr (requires { Kernel::kCtas; }) {
+    return Kernel::kCtas;
+  } else {
+    return 1;
+  }
+}
+
+template <typename Kernel>
+__global__ void __launch_bounds__(Kernel::kThreads, ctas_wanted<Kernel>())
     entry(const __grid_constant__ typename Kernel::Args args) {
   Kernel::run(args);
 }

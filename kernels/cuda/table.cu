@@ -1,7 +1,6 @@
 #include "kernels/cuda/simt.h"
 //
 #include "kernels/cuda/ops.h"
-#include "kernels/matmul/matmul.h"
 
 namespace hearth::kernels::HEARTH_SIMT {
 

@@ -6,7 +6,7 @@
 
 namespace hearth::kernels::HEARTH_SIMT {
 
-/// Fills in planes and form of x, and launches; one function for each set of types.
+/// Fills in x, and launches; one function for each set of types.
 void launch_quantized(const ExecContext& context, DType type, TensorMatmulArgs args,
                       const ActivationView& x);
 void launch_quantized_32(const ExecContext& context, DType type, const TensorMatmulArgs& args);

@@ -96,7 +96,7 @@ struct FloatMatmulKernel {
   static HEARTH_KERNEL void add_values(const Args& args, const uint8_t* weight, int begin, int end,
                                        float (&sums)[kRows]) {
     const int64_t cols = args.matmul.cols;
-    const auto* x = reinterpret_cast<const float*>(args.matmul.planes[0].data);
+    const auto* x = args.matmul.x_f32;
     for (int64_t i = simt::lane_index(); i < cols; i += simt::kWarp) {
       const float w = weight_at(args.type, weight, i);
       HEARTH_UNROLL
@@ -111,7 +111,7 @@ struct FloatMatmulKernel {
                                         int begin, int end, float (&sums)[kRows]) {
     constexpr int kAhead = 4;
     const int vectors = args.cols / 4;
-    const auto* x = reinterpret_cast<const simt::Vec16*>(args.planes[0].data);
+    const auto* x = reinterpret_cast<const simt::Vec16*>(args.x_f32);
     for (int first = simt::lane_index(); first < vectors; first += kAhead * simt::kWarp) {
       simt::Vec16 w[kAhead];
       HEARTH_UNROLL
@@ -161,7 +161,7 @@ struct FloatMatmulKernel {
 bool has_vectors(DType type, const TensorMatmulArgs& args) {
   const auto aligned = [](const void* at) { return reinterpret_cast<uintptr_t>(at) % 16 == 0; };
   if (type != DType::kF32 || args.cols % 4 != 0 || args.weight_row_bytes % 16 != 0 ||
-      args.expert_bytes % 16 != 0 || !aligned(args.planes[0].data))
+      args.expert_bytes % 16 != 0 || !aligned(args.x_f32))
     return false;
   return std::all_of(args.jobs, args.jobs + args.num_jobs,
                      [&](const TensorJob& job) { return aligned(job.weight); });
@@ -183,11 +183,8 @@ void launch_plain(const ExecContext& context, DType type, TensorMatmulArgs args)
 /// Whether the tensor cores of this device take the type, rows are whole groups, and 16 bytes of
 /// them can be loaded at once.
 bool suits_tensor_cores(const simt::OpContext& op, DType type, const TensorMatmulArgs& args) {
-  if (args.cols % 32 != 0 || args.weight_row_bytes % 16 != 0 || args.expert_bytes % 16 != 0)
-    return false;
-  for (int j = 0; j < args.num_jobs; ++j)
-    if (reinterpret_cast<uintptr_t>(args.jobs[j].weight) % 16 != 0) return false;
-  return type == DType::kF16 || (type == DType::kBF16 && op.capability >= 80);
+  return args.cols % 32 == 0 && rows_are_aligned(args) &&
+         (type == DType::kF16 || (type == DType::kBF16 && op.capability >= 80));
 }
 
 }  // namespace
@@ -196,8 +193,7 @@ void launch_float(const ExecContext& context, DType type, TensorMatmulArgs args,
                   const ActivationView& x) {
   if (args.rows == 0) return;
   const simt::OpContext& op = simt::op_context(context);
-  args.planes[0] = {reinterpret_cast<const uint8_t*>(x.f32),
-                    args.cols * static_cast<int64_t>(sizeof(float))};
+  args.x_f32 = x.f32;
   if (!suits_tensor_cores(op, type, args)) {
     launch_plain(context, type, args);
     return;
@@ -212,7 +208,7 @@ void launch_float(const ExecContext& context, DType type, TensorMatmulArgs args,
   simt::launch<RoundRowsKernel>(
       context, {.x = args.rows, .y = kParts}, 32 * sizeof(uint32_t),
       {x.f32, rounded, part_scale, args.cols, FloatFormat<false>::kStep, bf16});
-  args.planes[0] = {reinterpret_cast<const uint8_t*>(rounded), args.cols * int64_t{2}};
+  args.x = rounded;
   args.part_scale = part_scale;
   if (bf16) {
     launch_half_matmul<FloatFormat<true>, false>(context, args, used);

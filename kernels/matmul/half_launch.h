@@ -38,6 +38,7 @@ bool launch_half_tile(const ExecContext& context, TensorMatmulArgs args, size_t 
   const size_t shared = plan_half<Format, Tile>(op, args);
   if (shared == 0) return false;
   args.tiles = tiles;
+  args.unit = Format::kUnit;
   args.row_tiles = args.begin != nullptr ? 1 : (args.rows + Tile::kRows - 1) / Tile::kRows;
   const size_t partial_bytes = size_t{kParts} * static_cast<size_t>(args.rows) *
                                static_cast<size_t>(args.outputs) * sizeof(float);
@@ -59,6 +60,14 @@ bool launch_half_tile(const ExecContext& context, TensorMatmulArgs args, size_t 
   return true;
 }
 
+/// Whether all rows of weights begin at multiples of 16 bytes.
+inline bool rows_are_aligned(const TensorMatmulArgs& args) {
+  if (args.weight_row_bytes % 16 != 0 || args.expert_bytes % 16 != 0) return false;
+  return std::all_of(args.jobs, args.jobs + args.num_jobs, [](const TensorJob& job) {
+    return reinterpret_cast<uintptr_t>(job.weight) % 16 == 0;
+  });
+}
+
 /// Whether the launch has a tile for most multiprocessors.
 template <typename Tile>
 bool fills_device(const ExecContext& context, const TensorMatmulArgs& args) {
@@ -71,9 +80,9 @@ bool fills_device(const ExecContext& context, const TensorMatmulArgs& args) {
 
 /// The launch for this number of rows. kOneTile: types that few files have get by with one kernel.
 template <typename Format, bool kOneTile>
-void launch_half_matmul(const ExecContext& context, const TensorMatmulArgs& args,
-                        size_t scratch_used) {
+void launch_half_matmul(const ExecContext& context, TensorMatmulArgs args, size_t scratch_used) {
   if (args.rows == 0) return;
+  args.aligned = rows_are_aligned(args);
   const int rows_each = (args.rows + args.experts - 1) / args.experts;
   using Few = SplitTile<Format::kSplitTiles>;
   bool done = false;

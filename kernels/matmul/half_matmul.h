@@ -28,7 +28,8 @@ namespace hearth::kernels::HEARTH_SIMT {
 ///   weight_bytes<n>(), weight_pitch<n>(): of n values of a row; from row to row of a slot
 ///   kSwizzled: rows begin at multiples of 16 bytes and lie as x does; else anywhere, and are
 ///     copied with what surrounds them
-///   kSums: sums of 32 values of x come with it
+///   kSums: how many sums of values of x come with each group: of 32, or of 16 each
+///   kUnit: what sums are multiplied by in the end, behind the scale of x, which may make room
 ///   consume(operands, first_group, groups, quad, sums): the products of a turn
 template <typename Format, typename Tile>
 struct HalfMatmul {
@@ -36,20 +37,32 @@ struct HalfMatmul {
   using Stages = HalfStages<Format, Tile>;
   using Place = MatmulPlace;
   static constexpr int kThreads = 256;
+  // Few rows wait for memory: with two ctas one computes meanwhile.
+  static constexpr int kCtas = Tile::kSplit ? 2 : 1;
   static constexpr int kTeams = kThreads / Tile::kTeamThreads;
   static constexpr int kStepTurns = Format::kStep / Stages::kX;
   static_assert(kTeams == (Tile::kSplit ? kParts : 1));
   using Sums = float[Tile::kM][Tile::kN][4];
-
-  static constexpr int kWeightChunks =
+  // Rows of kSwizzled formats are always aligned.
+  static constexpr int kMostChunks =
       Format::kSwizzled ? Stages::kWeightBytes / 16 : (Stages::kWeightBytes + 15 + 15) / 16;
+  static HEARTH_KERNEL bool has_aligned_slots(const Args& args) {
+    return Format::kSwizzled || (Stages::kWeightBytes % 16 == 0 && args.aligned);
+  }
+  /// 16 bytes of weights that a row has in a slot, with what surrounds them.
+  static HEARTH_KERNEL int weight_chunks(const Args& args) {
+    if constexpr (Format::kSwizzled) return kMostChunks;
+    return has_aligned_slots(args) ? Stages::kWeightBytes / 16 : kMostChunks;
+  }
   static constexpr int kWeightCopies =
-      (Tile::kOutputs * kWeightChunks + Tile::kTeamThreads - 1) / Tile::kTeamThreads;
+      (Tile::kOutputs * kMostChunks + Tile::kTeamThreads - 1) / Tile::kTeamThreads;
 
-  /// Where a thread's copies of weights begin: bytes from the tile's first row. Rows beyond the
-  /// last read that one, and are not stored.
+  /// A thread's copies of weights: from bytes behind the tile's first row to bytes of a slot. Rows
+  /// beyond the last read that one, and are not stored.
   struct Copies {
-    uint32_t weight[kWeightCopies];
+    uint32_t from[kWeightCopies];
+    int to[kWeightCopies];        // -1: none
+    int misaligned[Tile::kM][2];  // a lane's rows of weights, by how much from 16 bytes
   };
 
   static HEARTH_KERNEL int team() { return simt::thread_index() / Tile::kTeamThreads; }
@@ -72,18 +85,16 @@ struct HalfMatmul {
     return min_of(part_begin(part, steps) * kStepTurns, turns);
   }
 
-  /// Slots in use, as a thread counts through them.
+  /// Slots in use, as a thread counts through them; bytes of shared memory.
   struct Slots {
-    unsigned char* weights;
-    unsigned char* x;
+    int weights;
+    int x;
     HalfLayout layout;
     int weight;  // of the turn
     int of_x;
 
-    HEARTH_KERNEL unsigned char* weight_slot() const {
-      return weights + weight * layout.weight_bytes;
-    }
-    HEARTH_KERNEL unsigned char* x_slot() const { return x + of_x * layout.x_bytes; }
+    HEARTH_KERNEL int weight_slot() const { return weights + weight * layout.weight_bytes; }
+    HEARTH_KERNEL int x_slot() const { return x + of_x * layout.x_bytes; }
     /// On to `turn`, which follows the one before.
     HEARTH_KERNEL void advance(int turn) {
       of_x = of_x + 1 == layout.x_slots ? 0 : of_x + 1;
@@ -100,7 +111,7 @@ struct HalfMatmul {
     const int first = one_part ? first_turn(own_part, steps, turns) : 0;
     const int last = one_part ? first_turn(own_part + 1, steps, turns) : turns;
     const HalfLayout layout = Stages::layout(args.stages, args.staged_rows);
-    unsigned char* base = simt::shared_memory() + team() * layout.team_bytes();
+    const int base = team() * layout.team_bytes();
     Slots filled{base, base + layout.weight_slots * layout.weight_bytes, layout, 0, 0};
     Slots used = filled;
     const Copies copies = locate(args, place);
@@ -120,7 +131,7 @@ struct HalfMatmul {
       if (next < last) stage(args, place, copies, next, filled);
       filled.advance(next + 1);
       simt::copy_async_commit();
-      consume(args, place, turn, used, sums);
+      consume(args, place, copies, turn, used, sums);
       used.advance(turn + 1);
       if constexpr (!Tile::kSplit) {
         if (args.partial == nullptr && turn + 1 == part_end) {
@@ -136,7 +147,7 @@ struct HalfMatmul {
     } else if (args.partial != nullptr) {
       store_part(args, place, sums, own_part);
     } else {
-      store(args, place, totals);
+      store(place, totals);
     }
   }
 
@@ -161,19 +172,32 @@ struct HalfMatmul {
   static HEARTH_KERNEL void stage(const Args& args, const Place& place, const Copies& copies,
                                   int turn, const Slots& slots) {
     if (turn % Stages::kTurns == 0)
-      stage_weights(args, place, copies, turn / Stages::kTurns, slots.weight_slot());
-    stage_x(args, place, turn, slots.x_slot());
+      stage_weights(args, place, copies, turn / Stages::kTurns,
+                    simt::shared_memory() + slots.weight_slot());
+    stage_x(args, place, turn, simt::shared_memory() + slots.x_slot());
   }
 
   static HEARTH_KERNEL Copies locate(const Args& args, const Place& place) {
     Copies copies;
+    const int chunks = weight_chunks(args);
     HEARTH_UNROLL
     for (int j = 0; j < kWeightCopies; ++j) {
       const int i = member() + j * Tile::kTeamThreads;
-      const int row = min_of(i / kWeightChunks, place.job.outputs - 1 - place.output);
-      copies.weight[j] = static_cast<uint32_t>(row * args.weight_row_bytes) +
-                         static_cast<uint32_t>(i % kWeightChunks * 16);
+      const int row = i / chunks;
+      const int chunk = i % chunks;
+      copies.from[j] = static_cast<uint32_t>(min_of(row, place.job.outputs - 1 - place.output) *
+                                             args.weight_row_bytes) +
+                       static_cast<uint32_t>(chunk * 16);
+      copies.to[j] =
+          row * Stages::kWeightPitch + (Format::kSwizzled ? half_chunk(row, chunk) : chunk * 16);
+      if (row >= Tile::kOutputs) copies.to[j] = -1;
     }
+    for (int m = 0; m < Tile::kM; ++m)
+      for (int half = 0; half < 2; ++half) {
+        const int i = first_output() + m * 16 + half * 8 + simt::lane_index() / 4;
+        copies.misaligned[m][half] =
+            static_cast<int>(reinterpret_cast<uintptr_t>(weight_row(args, place, i)) % 16);
+      }
     return copies;
   }
 
@@ -182,26 +206,23 @@ struct HalfMatmul {
                                           unsigned char* to) {
     constexpr int kBytes = Stages::kWeightBytes;
     const int64_t at = static_cast<int64_t>(slot_of_row) * kBytes;
+    const uint8_t* tile = place.weight + place.output * args.weight_row_bytes + at;
+    if (has_aligned_slots(args) && at + kBytes <= args.weight_row_bytes) {
+      HEARTH_UNROLL
+      for (int j = 0; j < kWeightCopies; ++j)
+        if (copies.to[j] >= 0) simt::copy_async<16>(to + copies.to[j], tile + copies.from[j]);
+      return;
+    }
     const auto left =
         static_cast<int>(args.weight_row_bytes - at < kBytes ? args.weight_row_bytes - at : kBytes);
-    const uint8_t* tile = place.weight + place.output * args.weight_row_bytes + at;
+    const int chunks = weight_chunks(args);
     HEARTH_UNROLL
     for (int j = 0; j < kWeightCopies; ++j) {
-      const int i = member() + j * Tile::kTeamThreads;
-      if (Tile::kOutputs * kWeightChunks % Tile::kTeamThreads != 0 &&
-          i >= Tile::kOutputs * kWeightChunks)
-        break;
-      const int row = i / kWeightChunks;
-      const int chunk = i % kWeightChunks;
-      const uint8_t* from = tile + copies.weight[j];
-      unsigned char* target = to + row * Stages::kWeightPitch;
-      if constexpr (Format::kSwizzled) {
-        if (chunk * 16 < left) simt::copy_async<16>(target + half_chunk(row, chunk), from);
-      } else {
-        const int misaligned = static_cast<int>(reinterpret_cast<uintptr_t>(from) % 16);
-        if (chunk * 16 < left + misaligned)
-          simt::copy_async<16>(target + chunk * 16, from - misaligned);
-      }
+      const uint8_t* from = tile + copies.from[j];
+      const int misaligned = static_cast<int>(reinterpret_cast<uintptr_t>(from) % 16);
+      const int chunk = (member() + j * Tile::kTeamThreads) % chunks;
+      if (copies.to[j] >= 0 && chunk * 16 < left + misaligned)
+        simt::copy_async<16>(to + copies.to[j], from - misaligned);
     }
   }
 
@@ -215,29 +236,36 @@ struct HalfMatmul {
     constexpr int kApart = Tile::kTeamThreads / kChunks;
     const int first = member() / kChunks;
     const int chunk = member() % kChunks;
-    const auto* x = reinterpret_cast<const uint16_t*>(args.planes[0].data) +
-                    static_cast<int64_t>(place.row + first) * args.cols + turn * Stages::kX +
-                    chunk * 8;
+    const auto* x = args.x + static_cast<int64_t>(place.row + first) * args.cols +
+                    turn * Stages::kX + chunk * 8;
     unsigned char* target = to + (chunk / 8 * args.staged_rows + first) * 128;
-    HEARTH_UNROLL
-    for (int r = 0; r < Tile::kRows; r += kApart)
+    const auto copy = [&](int r) {
       if (first + r < rows && chunk * 8 < values)
         simt::copy_async<16>(target + r * 128 + half_chunk(first + r, chunk % 8),
                              x + static_cast<int64_t>(r) * args.cols);
-    if constexpr (Format::kSums) stage_sums(args, place, turn, rows, values, to);
+    };
+    if constexpr (Tile::kSplit) {
+      for (int r = 0; r < rows; r += kApart) copy(r);
+    } else {
+      HEARTH_UNROLL
+      for (int r = 0; r < Tile::kRows; r += kApart) copy(r);
+    }
+    if constexpr (Format::kSums > 0) stage_sums(args, place, turn, rows, values, to);
   }
 
   static HEARTH_KERNEL void stage_sums(const Args& args, const Place& place, int turn, int rows,
                                        int values, unsigned char* to) {
-    const auto* sums = reinterpret_cast<const float*>(args.planes[1].data) +
-                       static_cast<int64_t>(place.row) * (args.cols / 32) + turn * Stages::kGroups;
+    constexpr int kOfTurn = Stages::kGroups * Format::kSums;
+    const int sums_of_row = args.cols / 32 * Format::kSums;
+    const auto* sums = (Format::kSums == 2 ? args.sums16 : args.sums32) +
+                       static_cast<int64_t>(place.row) * sums_of_row + turn * kOfTurn;
     auto* target = reinterpret_cast<float*>(to + args.staged_rows * Stages::kX * 2);
-    for (int i = member(); i < rows * Stages::kGroups; i += Tile::kTeamThreads) {
-      const int row = i / Stages::kGroups;
-      const int group = i % Stages::kGroups;
-      if (group * 32 < values)
-        simt::copy_async<4>(target + group * Stages::sum_pitch(args.staged_rows) + row,
-                            sums + static_cast<int64_t>(row) * (args.cols / 32) + group);
+    for (int i = member(); i < rows * kOfTurn; i += Tile::kTeamThreads) {
+      const int row = i / kOfTurn;
+      const int at = i % kOfTurn;
+      if (at * 32 < values * Format::kSums)
+        simt::copy_async<4>(target + at * Stages::sum_pitch(args.staged_rows) + row,
+                            sums + static_cast<int64_t>(row) * sums_of_row + at);
     }
   }
 
@@ -248,13 +276,13 @@ struct HalfMatmul {
     return member() / simt::kWarp / Tile::kWarpsM * Tile::kN * 8;
   }
 
-  static HEARTH_KERNEL void consume(const Args& args, const Place& place, int turn,
-                                    const Slots& slots, Sums& sums) {
+  static HEARTH_KERNEL void consume(const Args& args, const Place& place, const Copies& copies,
+                                    int turn, const Slots& slots, Sums& sums) {
     const int row = simt::lane_index() / 4;
     const int quad = simt::lane_index() % 4;
     [[maybe_unused]] const int last_row = min_of(place.rows_left, args.staged_rows) - 1;
-    const auto weights = static_cast<int>(slots.weight_slot() - simt::shared_memory());
-    const auto x = static_cast<int>(slots.x_slot() - simt::shared_memory());
+    const int weights = slots.weight_slot();
+    const int x = slots.x_slot();
     HalfOperands<Tile::kM, Tile::kN> operands;
     HEARTH_UNROLL
     for (int m = 0; m < Tile::kM; ++m) HEARTH_UNROLL
@@ -264,9 +292,8 @@ struct HalfMatmul {
       if constexpr (Format::kSwizzled) {
         operands.weight[m][half] += half_chunk(i, quad);
       } else {
-        const uint8_t* from = weight_row(args, place, i) +
-                              static_cast<int64_t>(turn / Stages::kTurns) * Stages::kWeightBytes;
-        operands.weight[m][half] += static_cast<int>(reinterpret_cast<uintptr_t>(from) % 16);
+        operands.weight[m][half] +=
+            (copies.misaligned[m][half] + turn / Stages::kTurns * Stages::kWeightBytes) % 16;
       }
     }
     // With few rows, columns beyond the last are that one again. With many there is room for all;
@@ -299,7 +326,7 @@ struct HalfMatmul {
       HEARTH_UNROLL
       for (int m = 0; m < Tile::kM; ++m) HEARTH_UNROLL
       for (int i = 0; i < 4; ++i) {
-        totals[m][n][i] = fmaf(sums[m][n][i], scale[i % 2], totals[m][n][i]);
+        totals[m][n][i] = fmaf(sums[m][n][i] * scale[i % 2], Format::kUnit, totals[m][n][i]);
         sums[m][n][i] = 0.0F;
       }
     }
@@ -325,8 +352,8 @@ struct HalfMatmul {
       const float* scale = args.part_scale + static_cast<int64_t>(place.row + row) * kParts;
       float total = 0.0F;
       for (int part = 0; part < kParts; ++part)
-        total = fmaf(parts[part * kSums + i], scale[part], total);
-      put_output(args, place, i % Tile::kOutputs, row, total);
+        total = fmaf(parts[part * kSums + i] * scale[part], Format::kUnit, total);
+      put_output(place, i % Tile::kOutputs, row, total);
     }
   }
 
@@ -334,17 +361,16 @@ struct HalfMatmul {
   template <typename Body>
   static HEARTH_KERNEL void for_each_sum(const Sums& sums, const Body& body) {
     HEARTH_UNROLL
-    for (int n = 0; n < Tile::kN; ++n) HEARTH_UNROLL
     for (int m = 0; m < Tile::kM; ++m) HEARTH_UNROLL
+    for (int n = 0; n < Tile::kN; ++n) HEARTH_UNROLL
     for (int i = 0; i < 4; ++i)
       body(first_output() + m * 16 + simt::lane_index() / 4 + i / 2 * 8,
            first_row() + n * 8 + simt::lane_index() % 4 * 2 + i % 2, sums[m][n][i]);
   }
 
-  static HEARTH_KERNEL void store(const Args& args, const Place& place, const Sums& totals) {
-    for_each_sum(totals, [&](int output, int row, float total) {
-      put_output(args, place, output, row, total);
-    });
+  static HEARTH_KERNEL void store(const Place& place, const Sums& totals) {
+    for_each_sum(totals,
+                 [&](int output, int row, float total) { put_output(place, output, row, total); });
   }
 
   static HEARTH_KERNEL void store_part(const Args& args, const Place& place, const Sums& sums,
@@ -369,7 +395,7 @@ struct HalfFoldKernel {
     const int64_t row = at / m.outputs;
     float total = 0.0F;
     for (int part = 0; part < kParts; ++part)
-      total = fmaf(m.partial[part * count + at], m.part_scale[row * kParts + part], total);
+      total = fmaf(m.partial[part * count + at] * m.part_scale[row * kParts + part], m.unit, total);
     const auto of_launch = static_cast<int>(at % m.outputs);
     int index = 0;
     while (index + 1 < m.num_jobs && of_launch >= m.jobs[index + 1].first_output) ++index;
@@ -377,7 +403,7 @@ struct HalfFoldKernel {
     const int output = of_launch - job.first_output;
     int64_t bias_at = output;
     for (int e = 1; e < m.experts && m.begin[e] <= row; ++e) bias_at += job.outputs;
-    finish_output(m, job, row, output, job.bias == nullptr ? nullptr : job.bias + bias_at, total);
+    finish_output(job, row, output, job.bias == nullptr ? nullptr : job.bias + bias_at, total);
   }
 };
 

@@ -44,8 +44,8 @@ struct HalfOperands {
   int weight[kM][2];  // rows `row` and `row` + 8 of a tile
   int column;         // its row of x as a column of b, at its 16 bytes of group 0
   int piece;          // from 64 values of x to the next ones
-  int sums;           // floats, of 32 values of x each: [group][row]
-  int sum_pitch;      // from group to group
+  int sums;           // floats, of a group of 32 or of its halves: [group or half][row]
+  int sum_pitch;      // from one of them to the next, in floats
   int sum_row;        // its first row of x as a column of c; the second follows
 };
 
@@ -83,7 +83,8 @@ struct HalfStages {
     HalfLayout out;
     out.weight_bytes = Tile::kOutputs * kWeightPitch;
     out.x_bytes = staged_rows * kX * 2;
-    if (Format::kSums) out.x_bytes += (kGroups * sum_pitch(staged_rows) * 4 + 127) / 128 * 128;
+    if (Format::kSums > 0)
+      out.x_bytes += (kGroups * Format::kSums * sum_pitch(staged_rows) * 4 + 127) / 128 * 128;
     out.x_slots = x_slots;
     // The slot that is filled must not be that of a turn which is still to come.
     out.weight_slots = (x_slots - 1 + kTurns - 1) / kTurns + 1;

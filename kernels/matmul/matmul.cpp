@@ -19,7 +19,8 @@ void check_jobs(const ActivationView& x, const MatmulArgs* jobs, int num_jobs) {
     if (matmul_input(weight.dtype) == MatmulInput::kF32) {
       HEARTH_CHECK(x.f32 != nullptr, "float weights read the f32 form");
     } else {
-      HEARTH_CHECK(x.q8.q != nullptr, "quantized weights read the int8 form");
+      HEARTH_CHECK(x.q8.q != nullptr || x.half.value != nullptr,
+                   "quantized weights read a compact form");
     }
   }
 }

@@ -40,6 +40,11 @@ TensorJob job_for(const WeightView& weight, const float* bias, float* out, int64
 
 }  // namespace
 
+MatmulInput matmul_input(DType weight) {
+  return kernels::matmul_input(weight) == MatmulInput::kF32 ? MatmulInput::kF32
+                                                            : MatmulInput::kHalf;
+}
+
 void matmul(const ExecContext& context, const ActivationView& x, const MatmulArgs* jobs,
             int num_jobs) {
   check_jobs(x, jobs, num_jobs);

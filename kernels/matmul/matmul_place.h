@@ -5,18 +5,12 @@
 #include <cstdint>
 
 #include "kernels/cuda/simt.h"
+#include "kernels/tensor_view.h"
 
 namespace hearth::kernels::HEARTH_SIMT {
 
-inline constexpr int kParts = 8;
+inline constexpr int kParts = HalfRows::kParts;
 inline constexpr int kMostJobs = 4;
-inline constexpr int kMostPlanes = 3;
-
-/// A form of x, or a part of one: [rows] of row_bytes, copied step_bytes at a time.
-struct Plane {
-  const uint8_t* data = nullptr;
-  int64_t row_bytes = 0;
-};
 
 struct TensorJob {
   const uint8_t* weight = nullptr;  // of expert 0
@@ -35,10 +29,13 @@ struct TensorMatmulArgs {
   int32_t num_jobs = 0;
   int32_t cols = 0;
   int64_t weight_row_bytes = 0;
-  Plane planes[kMostPlanes];
-  const float* row_scale = nullptr;   // [rows]: multiplies a row's sums; null for ones
+  const float* x_f32 = nullptr;       // [rows, cols], of plain multiplications
+  const uint16_t* x = nullptr;        // [rows, cols], 16-bit floats of tensor cores
+  const float* sums32 = nullptr;      // [rows, cols / 32], of x
+  const float* sums16 = nullptr;      // [rows, cols / 16]
   const float* part_scale = nullptr;  // [rows, kParts]: multiplies the sum of a part
   int32_t rows = 0;
+  float unit = 1.0F;               // multiplies sums as well
   const int32_t* begin = nullptr;  // [experts + 1] rows of each expert, on the device; or null
   int32_t experts = 1;
   int64_t expert_bytes = 0;  // from an expert's weights to the next one's
@@ -47,7 +44,8 @@ struct TensorMatmulArgs {
   int32_t stages = 0;
   int32_t staged_rows = 0;  // rows of x that a stage has room for
   int32_t tiles = 0;        // of outputs, of all jobs
-  int32_t row_tiles = 0;    // if they are ctas along x as well; 0: they are along y
+  bool aligned = false;     // rows of weights begin at multiples of 16 bytes
+  int32_t row_tiles = 0;    // ctas along x are tiles times these
 };
 
 /// Ctas along z, each for an expert: with fewer rows than experts one for each row, of which those
@@ -77,11 +75,10 @@ struct TileIndex {
   int row;
 };
 
-/// The tile of a cta. Of a wide launch, whose ctas run in the order of x, eight tiles of rows take
+/// The tile of a cta. Ctas run in the order of x: eight tiles of rows take
 /// turns at each tile of outputs: they read its weights at about the same time, from the L2 cache,
 /// and the eight tiles' x stays there until all outputs have met it.
 HEARTH_KERNEL TileIndex tile_of(const TensorMatmulArgs& args, const simt::Ctas& cta) {
-  if (args.row_tiles == 0) return {cta.x, cta.y};
   constexpr int kBand = 8;
   const int band = cta.x / (kBand * args.tiles);
   const int in_band = cta.x % (kBand * args.tiles);
@@ -141,20 +138,19 @@ HEARTH_KERNEL const uint8_t* weight_row(const TensorMatmulArgs& args, const Matm
 }
 
 /// Writes output `output` of row `row` from the sum of all its parts.
-HEARTH_KERNEL void finish_output(const TensorMatmulArgs& args, const TensorJob& job, int64_t row,
-                                 int output, const float* bias, float total) {
-  if (args.row_scale != nullptr) total *= args.row_scale[row];
+HEARTH_KERNEL void finish_output(const TensorJob& job, int64_t row, int output, const float* bias,
+                                 float total) {
   if (bias != nullptr) total += *bias;
   float& out = job.out[row * job.out_stride + output];
   out = job.accumulate ? out + total : total;
 }
 
 /// The same by their places in the tile; nothing where they lie beyond the last.
-HEARTH_KERNEL void put_output(const TensorMatmulArgs& args, const MatmulPlace& place,
-                              int output_in_tile, int row_in_tile, float total) {
+HEARTH_KERNEL void put_output(const MatmulPlace& place, int output_in_tile, int row_in_tile,
+                              float total) {
   const int output = place.output + output_in_tile;
   if (output >= place.job.outputs || row_in_tile >= place.rows_left) return;
-  finish_output(args, place.job, place.row + row_in_tile, output,
+  finish_output(place.job, place.row + row_in_tile, output,
                 place.bias == nullptr ? nullptr : place.bias + output, total);
 }
 

@@ -3,6 +3,7 @@
 //
 #include "base/check.h"
 #include "kernels/matmul/cuda_matmul.h"
+#include "kernels/matmul/half_launch.h"
 #include "kernels/matmul/tensor_quantized.h"
 #include "kernels/quant/visit.h"
 
@@ -10,10 +11,11 @@ namespace hearth::kernels::HEARTH_SIMT {
 
 void launch_quantized(const ExecContext& context, DType type, TensorMatmulArgs args,
                       const ActivationView& x) {
-  const int64_t cols = args.cols;
-  args.planes[0] = {reinterpret_cast<const uint8_t*>(x.q8.q), cols};
-  args.planes[1] = {reinterpret_cast<const uint8_t*>(x.q8.scale), cols / 32 * 4};
-  args.planes[2] = {reinterpret_cast<const uint8_t*>(x.q8.sum16), cols / 16 * 2};
+  HEARTH_CHECK(x.half.value != nullptr, "quantized weights read 16-bit floats");
+  args.x = x.half.value;
+  args.sums32 = x.half.sum32;
+  args.sums16 = x.half.sum16;
+  args.part_scale = x.half.scale;
   switch (type) {
     case DType::kQ4_0:
     case DType::kQ4_1:
@@ -52,7 +54,7 @@ void launch_quantized_rare(const ExecContext& context, DType type, const TensorM
     if constexpr (kHasOwnFile<Block>) {
       HEARTH_CHECK(false, "types in wide use have kernels of their own");
     } else {
-      launch_tensor_matmul<QuantizedFormat<Block>, true>(context, args, 0);
+      launch_half_matmul<QuantizedFormat<Block>, true>(context, args, 0);
     }
   });
 }

@@ -3,18 +3,14 @@
 //
 #include "base/check.h"
 #include "kernels/matmul/cuda_matmul.h"
-#include "kernels/matmul/dot_matmul.h"
+#include "kernels/matmul/half_launch.h"
+#include "kernels/matmul/tensor_quantized.h"
 
 namespace hearth::kernels::HEARTH_SIMT {
 
 void launch_quantized_256(const ExecContext& context, DType type, const TensorMatmulArgs& args) {
   const auto run = [&]<typename Block>() {
-    // The types that most files have; the others' few rows take the tensor cores.
-    constexpr bool kUsual = Block::kType == DType::kQ4_K || Block::kType == DType::kQ5_K ||
-                            Block::kType == DType::kQ6_K;
-    if constexpr (kUsual)
-      if (dot_matmul<Block>(context, args)) return;
-    launch_tensor_matmul<QuantizedFormat<Block>, false>(context, args, 0);
+    launch_half_matmul<QuantizedFormat<Block>, false>(context, args, 0);
   };
   switch (type) {
     case DType::kQ2_K:

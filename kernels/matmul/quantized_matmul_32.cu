@@ -3,14 +3,14 @@
 //
 #include "base/check.h"
 #include "kernels/matmul/cuda_matmul.h"
-#include "kernels/matmul/dot_matmul.h"
+#include "kernels/matmul/half_launch.h"
+#include "kernels/matmul/tensor_quantized.h"
 
 namespace hearth::kernels::HEARTH_SIMT {
 
 void launch_quantized_32(const ExecContext& context, DType type, const TensorMatmulArgs& args) {
   const auto run = [&]<typename Block>() {
-    if (!dot_matmul<Block>(context, args))
-      launch_tensor_matmul<QuantizedFormat<Block>, false>(context, args, 0);
+    launch_half_matmul<QuantizedFormat<Block>, false>(context, args, 0);
   };
   switch (type) {
     case DType::kQ4_0:

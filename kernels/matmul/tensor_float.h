@@ -15,7 +15,8 @@ struct FloatFormat {
   static constexpr int kSplitTiles = 1;
   static constexpr int kSplitStages = 4;
   static constexpr bool kSwizzled = true;
-  static constexpr bool kSums = false;
+  static constexpr int kSums = 0;
+  static constexpr float kUnit = 1.0F;
   template <int kValues>
   static constexpr int weight_bytes() {
     return kValues * 2;

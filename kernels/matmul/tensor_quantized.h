@@ -1,177 +1,189 @@
 #pragma once
-// TensorMatmul's format for quantized weights and int8 activations. Included by .cu files after
-// simt.h.
+// HalfMatmul's format for quantized weights. Included by .cu files after simt.h.
 
 #include "kernels/cuda/lane_unpack.h"
-#include "kernels/matmul/tensor_matmul.h"
+#include "kernels/matmul/half_tile.h"
 
 namespace hearth::kernels::HEARTH_SIMT {
 
-/// Per group of 32 the integers are exact. With the products of 16 values d0, d1 (or d of 32):
-///   t = scale0 d0 (+ scale1 d1) (- min sum, for the minima), sum += t * scale of x's group
-/// in f32, fused as written below.
+/// The codes of a group of 32 meet x as 16-bit floats: both are exact, so that neither rounding nor
+/// overflow of a weight is possible. The group's products c are then scaled in f32:
+///   sum += scale c (- min s, where s is the sum of the group's values of x)
+/// Types with a scale for 16 values do it for each half.
+///
+/// A byte as the low half of a 16-bit word of zeros is the subnormal f16 byte * 2^-24: no
+/// arithmetic brings codes into the products, and sums of parts are multiplied by kUnit instead.
+/// Codes below zero are moved up by 128; what that or the type's own offset adds to a product is
+/// taken away before it begins (`start`), where the group has one scale.
 template <typename Block>
 struct QuantizedFormat {
   using Unpack = LaneUnpack<Block>;
-  static constexpr int kStep = 256;
   static constexpr int kBlockValues = quant::kBlockSize<Block>;
-  static constexpr int kWeightBytes = kStep / kBlockValues * static_cast<int>(sizeof(Block));
-  // Room for the misalignment; an odd number of 16 bytes, so that the 8 rows that a warp reads at a
-  // time lie in different banks.
-  static constexpr int kWeightPitch = ((kWeightBytes + 15 + 15) / 16 | 1) * 16;
-  // Codes, scales of 8 groups, sums of 16 halves; 3 * 32 bytes beyond a multiple of 128, so that
-  // the four rows that half a warp reads at a time lie in different banks.
-  static constexpr int kPlanes = 3;
-  static constexpr int kPlanePitch = 352;
+  static constexpr bool kTwoScales = Unpack::kTwoScales;
+  static constexpr int kOffset = Unpack::kOffset + (Unpack::kSigned ? 128 : 0);
+  static constexpr bool kStart = !kTwoScales && kOffset != 0;
 
-  static HEARTH_KERNEL int plane_offset(int p) { return p == 0 ? 0 : p == 1 ? 256 : 288; }
-  static HEARTH_KERNEL int plane_step(int p) { return p == 0 ? 256 : 32; }
-  static HEARTH_KERNEL int plane_copy(int p) { return p == 0 ? 16 : 4; }
-  static HEARTH_KERNEL int plane_bytes(int p, int values) { return p == 0 ? values : values / 8; }
+  static constexpr int kStep = 256;
+  static constexpr int kWideStep = kBlockValues == 256 ? 256 : 128;
+  static constexpr int kSplitTiles = Unpack::kScalar ? 1 : 2;
+  static constexpr int kSplitStages = 2;
+  static constexpr bool kSwizzled = false;
+  /// Sums of x for a group.
+  static constexpr int kSums = kTwoScales ? (Unpack::kMin ? 2 : 0) : (kStart || Unpack::kMin);
+  static constexpr float kUnit = kTwoScales ? 1.0F : 0x1p24F;
 
-  /// A group's part of a sum but for x's scale, from its halves' products and sums of x.
-  static HEARTH_KERNEL float scaled_group(const int32_t (&dots)[2], const int32_t (&sums)[2],
-                                          const LaneScales& scales) {
-    if constexpr (Unpack::kTwoScales) {
-      float t = static_cast<float>(dots[0] - Unpack::kOffset * sums[0]) * scales.scale[0];
-      t = fmaf(static_cast<float>(dots[1] - Unpack::kOffset * sums[1]), scales.scale[1], t);
-      if constexpr (Unpack::kMin) {
-        t = fmaf(-scales.min[0], static_cast<float>(sums[0]), t);
-        t = fmaf(-scales.min[1], static_cast<float>(sums[1]), t);
-      }
-      return t;
-    } else {
-      const int32_t sum = sums[0] + sums[1];
-      float t = static_cast<float>(dots[0] + dots[1] - Unpack::kOffset * sum) * scales.scale[0];
-      if constexpr (Unpack::kMin) t = fmaf(-scales.min[0], static_cast<float>(sum), t);
-      return t;
-    }
+  template <int kValues>
+  static constexpr int weight_bytes() {
+    return kValues / kBlockValues * static_cast<int>(sizeof(Block));
+  }
+  /// Room for the misalignment; an odd number of 16 bytes, so that the 8 rows that a warp reads at
+  /// a time lie in different banks.
+  template <int kValues>
+  static constexpr int weight_pitch() {
+    return ((weight_bytes<kValues>() + 15 + 15) / 16 | 1) * 16;
   }
 
-  template <int kM, int kN>
-  struct Operands {
-    const unsigned char* weight[kM][2];   // a lane's rows `row` and `row` + 8
-    const unsigned char* column[kN];      // its row of x as a column of b
-    const unsigned char* sum_row[kN][2];  // its rows of x as columns of c
-  };
-
-  template <int kM, int kN>
-  static HEARTH_KERNEL void consume(const Operands<kM, kN>& operands, int groups, int quad,
-                                    float (&sums)[kM][kN][4]) {
-    for (int pair = 0; pair < kStep / 64; ++pair) {
-      HEARTH_UNROLL
-      for (int half = 0; half < 2; ++half) {
-        const int group = 2 * pair + half;
-        if (group < groups) multiply_group(operands, group, quad, sums);
+  template <int kX, int kM, int kN>
+  static HEARTH_KERNEL void consume(const HalfOperands<kM, kN>& operands, int first_group,
+                                    int groups, int quad, float (&sums)[kM][kN][4]) {
+    FourScales four[kM][2];
+    if constexpr (kX == kStep && !Unpack::kScalar) {
+      if (groups == kX / 32) {
+        HEARTH_UNROLL
+        for (int group = 0; group < kX / 32; ++group) {
+          if constexpr (Unpack::kFourScales)
+            if (group % 4 == 0) load_four(operands, group / 4, four);
+          multiply(operands, first_group, group, quad, four, sums);
+        }
+        return;
       }
+    }
+    // One group's loads at a time: two groups' do not fit the registers beside 64 sums.
+    if constexpr (Unpack::kFourScales) load_four(operands, first_group / 4, four);
+    HEARTH_NO_UNROLL
+    for (int group = 0; group < groups; ++group) {
+      if constexpr (Unpack::kFourScales && kX == kStep)
+        if (group == 4) load_four(operands, 1, four);
+      multiply(operands, first_group, group, quad, four, sums);
     }
   }
 
  private:
-  // An integer n added to these bits gives the bits of 1.5 * 2^23 + n while |n| < 2^22: products
-  // that begin here are floats when they end. 32 * 127 * 128 stays below.
-  static constexpr int32_t kFloatBits = 0x4B400000;
-  static constexpr float kFloatOffset = 12582912.0F;
-
-  static HEARTH_KERNEL float to_float(int32_t bits) {
-    return float_from_bits(static_cast<uint32_t>(bits)) - kFloatOffset;
-  }
-
+  /// What a lane needs of a tile of weights for a group: words of a for the products of both
+  /// halves.
   struct LaneWeights {
-    uint32_t a[4];
+    uint32_t a[2][4];
     LaneScales scales[2];
   };
 
-  static HEARTH_KERNEL LaneWeights load_weights(const unsigned char* const (&rows)[2], int group,
-                                                int quad) {
+  /// Bytes `first` and first + 1 of four codes, as two f16.
+  template <int kFirst>
+  static HEARTH_KERNEL uint32_t halves(uint32_t codes) {
+    constexpr uint32_t kSelector = kFirst == 0 ? 0x4140U : 0x4342U;
+    if constexpr (!kTwoScales) return simt::byte_permute(codes, 0U, kSelector);
+    // 0x6400 + byte is 1024 + byte.
+    constexpr uint32_t kZero = 0x6400U + static_cast<uint32_t>(kOffset);
+    return simt::subtract_f16(simt::byte_permute(codes, 0x64646464U, kSelector),
+                              kZero << 16 | kZero);
+  }
+
+  template <int kM, int kN>
+  static HEARTH_KERNEL void load_four(const HalfOperands<kM, kN>& operands, int which,
+                                      FourScales (&four)[kM][2]) {
+    HEARTH_UNROLL
+    for (int m = 0; m < kM; ++m) HEARTH_UNROLL
+    for (int i = 0; i < 2; ++i) {
+      four[m][i] = four_scales(simt::shared_memory() + operands.weight[m][i], which);
+      four[m][i].dmin *= -1.0F / kUnit;
+    }
+  }
+
+  static HEARTH_KERNEL LaneWeights load_weights(const int (&rows)[2], const FourScales (&four)[2],
+                                                int group, int quad) {
     constexpr int kGroups = kBlockValues / 32;
     LaneWeights out;
+    HEARTH_UNROLL
     for (int i = 0; i < 2; ++i) {
-      const uint8_t* block = rows[i] + group / kGroups * static_cast<int>(sizeof(Block));
-      const LaneCodes codes = Unpack::codes(block, group % kGroups, quad);
-      out.a[i] = codes.low;
-      out.a[2 + i] = codes.high;
-      out.scales[i] = Unpack::scales(block, group % kGroups);
+      const uint8_t* block =
+          simt::shared_memory() + rows[i] + group / kGroups * static_cast<int>(sizeof(Block));
+      LaneCodes codes = Unpack::codes(block, group % kGroups, quad);
+      if constexpr (Unpack::kSigned) {
+        codes.low ^= 0x80808080U;
+        codes.high ^= 0x80808080U;
+      }
+      out.a[0][i] = halves<0>(codes.low);
+      out.a[0][2 + i] = halves<2>(codes.low);
+      out.a[1][i] = halves<0>(codes.high);
+      out.a[1][2 + i] = halves<2>(codes.high);
+      if constexpr (Unpack::kFourScales) {
+        out.scales[i] = scales_of_four(four[i], group);
+      } else {
+        out.scales[i] = Unpack::scales(block, group % kGroups);
+        for (float& min : out.scales[i].min) min *= -1.0F / kUnit;
+      }
     }
     return out;
   }
 
-  /// What a lane needs of the two rows of x whose sums it holds.
-  struct LaneRows {
-    float scale[2];
-    int32_t sum[2][2];  // [row][half]
+  /// Sums of x of a lane's two columns of c: [half]. One load each.
+  struct alignas(8) TwoSums {
+    float of_column[2];
+  };
+  struct LaneSums {
+    TwoSums half[2];
   };
 
-  static HEARTH_KERNEL LaneRows load_rows(const unsigned char* const (&rows)[2], int group) {
-    LaneRows out;
-    for (int i = 0; i < 2; ++i) {
-      out.scale[i] = reinterpret_cast<const float*>(rows[i] + 256)[group];
-      if constexpr (Unpack::kOffset != 0 || Unpack::kMin) {
-        const uint32_t both = reinterpret_cast<const uint32_t*>(rows[i] + 288)[group];
-        out.sum[i][0] = static_cast<int16_t>(both);
-        out.sum[i][1] = static_cast<int16_t>(both >> 16);
-      }
+  template <int kM, int kN>
+  static HEARTH_KERNEL LaneSums load_sums(const HalfOperands<kM, kN>& operands, int group, int n) {
+    LaneSums out{};
+    HEARTH_UNROLL
+    for (int half = 0; half < kSums; ++half) {
+      const int at = (group * kSums + half) * operands.sum_pitch + operands.sum_row + n * 8;
+      out.half[half] = *reinterpret_cast<const TwoSums*>(simt::shared_memory() + operands.sums +
+                                                         at * static_cast<int>(sizeof(float)));
     }
     return out;
   }
 
   template <int kM, int kN>
-  static HEARTH_KERNEL void multiply_group(const Operands<kM, kN>& operands, int group, int quad,
-                                           float (&sums)[kM][kN][4]) {
+  static HEARTH_KERNEL void multiply(const HalfOperands<kM, kN>& operands, int first_group,
+                                     int group, int quad, const FourScales (&four)[kM][2],
+                                     float (&sums)[kM][kN][4]) {
     LaneWeights weights[kM];
     HEARTH_UNROLL
-    for (int m = 0; m < kM; ++m) weights[m] = load_weights(operands.weight[m], group, quad);
+    for (int m = 0; m < kM; ++m)
+      weights[m] = load_weights(operands.weight[m], four[m], first_group + group, quad);
     HEARTH_UNROLL
     for (int n = 0; n < kN; ++n) {
-      const LaneRows rows = load_rows(operands.sum_row[n], group);
-      const auto* words =
-          reinterpret_cast<const uint32_t*>(operands.column[n] + 32 * group + 8 * quad);
-      const uint32_t b[2] = {words[0], words[1]};
+      const simt::Vec16 x = load_column(operands, n, group);
+      LaneSums of_x{};
+      if constexpr (kSums > 0) of_x = load_sums(operands, group, n);
+      const uint32_t b[2][2] = {{x.word[0], x.word[1]}, {x.word[2], x.word[3]}};
+      float start[2] = {0.0F, 0.0F};
+      if constexpr (kStart) {
+        for (int i = 0; i < 2; ++i) start[i] = of_x.half[0].of_column[i] * (-kOffset / kUnit);
+      }
       HEARTH_UNROLL
-      for (int m = 0; m < kM; ++m) multiply(weights[m], rows, b, sums[m][n]);
+      for (int m = 0; m < kM; ++m) multiply(weights[m], b, start, of_x, sums[m][n]);
     }
   }
 
-  static HEARTH_KERNEL void multiply(const LaneWeights& weights, const LaneRows& rows,
-                                     const uint32_t (&b)[2], float (&sums)[4]) {
-    if constexpr (Unpack::kTwoScales) {
-      int32_t low[4];
-      int32_t high[4];
-      for (int i = 0; i < 4; ++i) {
-        low[i] = begin_at(rows, i % 2, 0);
-        high[i] = begin_at(rows, i % 2, 1);
-      }
-      simt::mma_s8_k16(low, weights.a[0], weights.a[1], b[0]);
-      simt::mma_s8_k16(high, weights.a[2], weights.a[3], b[1]);
+  static HEARTH_KERNEL void multiply(const LaneWeights& weights, const uint32_t (&b)[2][2],
+                                     const float (&start)[2], const LaneSums& of_x,
+                                     float (&sums)[4]) {
+    HEARTH_UNROLL
+    for (int half = 0; half < (kTwoScales ? 2 : 1); ++half) {
+      float c[4];
+      simt::mma_f16_from(c, weights.a[half], b[half], start);
+      if constexpr (!kTwoScales) simt::mma_f16(c, weights.a[1], b[1]);
+      HEARTH_UNROLL
       for (int i = 0; i < 4; ++i) {
         const LaneScales& scales = weights.scales[i / 2];
-        float t = to_float(low[i]) * scales.scale[0];
-        t = fmaf(to_float(high[i]), scales.scale[1], t);
-        if constexpr (Unpack::kMin) {
-          t = fmaf(-scales.min[0], static_cast<float>(rows.sum[i % 2][0]), t);
-          t = fmaf(-scales.min[1], static_cast<float>(rows.sum[i % 2][1]), t);
-        }
-        sums[i] = fmaf(t, rows.scale[i % 2], sums[i]);
-      }
-    } else {
-      int32_t dots[4];
-      for (int i = 0; i < 4; ++i) dots[i] = begin_at(rows, i % 2, 2);
-      simt::mma_s8_k32(dots, weights.a, b);
-      for (int i = 0; i < 4; ++i) {
-        const LaneScales& scales = weights.scales[i / 2];
-        float t = to_float(dots[i]) * scales.scale[0];
+        sums[i] = fmaf(c[i], scales.scale[half], sums[i]);
         if constexpr (Unpack::kMin)
-          t = fmaf(-scales.min[0], static_cast<float>(rows.sum[i % 2][0] + rows.sum[i % 2][1]), t);
-        sums[i] = fmaf(t, rows.scale[i % 2], sums[i]);
+          sums[i] = fmaf(scales.min[half], of_x.half[half].of_column[i % 2], sums[i]);
       }
     }
-  }
-
-  /// Where a product begins: what the codes' offset takes from it. `half` 2 stands for both.
-  static HEARTH_KERNEL int32_t begin_at(const LaneRows& rows, int row, int half) {
-    if constexpr (Unpack::kOffset == 0) return kFloatBits;
-    const int32_t sum = half == 2 ? rows.sum[row][0] + rows.sum[row][1] : rows.sum[row][half];
-    return kFloatBits - Unpack::kOffset * sum;
   }
 };
 

@@ -1,11 +1,11 @@
-// RMSNorm, with or without int8 codes of what it gives, and LayerNorm on the device: a warp for
-// short rows, a cta for long ones.
+// RMSNorm, with or without the form of what it gives that matmuls read, and LayerNorm on the
+// device: a warp for short rows, a cta for long ones.
 #include "kernels/cuda/simt.h"
 //
 #include "base/check.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/norm/cuda_norm.h"
-#include "kernels/quant/cuda_quantize.h"
+#include "kernels/quant/cuda_half_rows.h"
 
 namespace hearth::kernels::HEARTH_SIMT {
 namespace {
@@ -38,7 +38,7 @@ struct Row {
 
 template <int kRowThreads>
 struct RmsNormKernel {
-  using Args = RmsNormQuantizeArgs;  // q8.q is null where no codes are wanted
+  using Args = RmsNormQuantizeArgs;  // half.value is null where that form is not wanted
   using Place = Row<kRowThreads>;
   static constexpr int kThreads = Place::kThreads;
 
@@ -51,11 +51,32 @@ struct RmsNormKernel {
     for (int64_t i = Place::thread(); i < norm.cols; i += kRowThreads)
       squares = fmaf(x[i], x[i], squares);
     const float scale = rms_scale(Place::sum(squares), norm.cols, norm.eps);
-    // A warp's values of one turn lie next to each other: a block of 32.
-    for (int64_t i = Place::thread(); i < norm.cols; i += kRowThreads) {
-      const float value = x[i] * scale * (norm.weight == nullptr ? 1.0F : norm.weight[i]);
-      if (norm.out != nullptr) norm.out[row * norm.out_stride + i] = value;
-      if (args.q8.q != nullptr) WarpQuantizer::put(value, (row * norm.cols + i) / 32, args.q8);
+    const auto value = [&](int64_t i) {
+      return x[i] * scale * (norm.weight == nullptr ? 1.0F : norm.weight[i]);
+    };
+    const auto keep = [&](int64_t i, float of_i) {
+      if (norm.out != nullptr) norm.out[row * norm.out_stride + i] = of_i;
+    };
+    if (args.half.value != nullptr) {
+      convert(args, row, value, keep);
+      return;
+    }
+    for (int64_t i = Place::thread(); i < norm.cols; i += kRowThreads) keep(i, value(i));
+  }
+
+  /// The parts of the row, by a warp in turn or by two warps each.
+  template <typename Value, typename Keep>
+  static HEARTH_KERNEL void convert(const Args& args, int64_t row, const Value& value,
+                                    const Keep& keep) {
+    auto* scratch = reinterpret_cast<uint32_t*>(simt::shared_memory());
+    const auto cols = static_cast<int>(args.norm.cols);
+    if constexpr (kRowThreads == simt::kWarp) {
+      for (int part = 0; part < HalfRows::kParts; ++part)
+        put_half_part<1>(value, keep, row, cols, part, scratch, args.half);
+    } else {
+      constexpr int kWarps = kThreads / simt::kWarp / HalfRows::kParts;
+      put_half_part<kWarps>(value, keep, row, cols, simt::warp_index() / kWarps, scratch,
+                            args.half);
     }
   }
 };
@@ -108,7 +129,7 @@ void launch_rows(const ExecContext& context, int64_t rows, int64_t cols, const A
 }  // namespace
 
 void rms_norm(const ExecContext& context, const RmsNormArgs& args) {
-  launch_rows<RmsNormKernel>(context, args.rows, args.cols, RmsNormQuantizeArgs{args, {}});
+  launch_rows<RmsNormKernel>(context, args.rows, args.cols, RmsNormQuantizeArgs{args, {}, {}});
 }
 
 void rms_norm_quantize(const ExecContext& context, const RmsNormQuantizeArgs& args) {

@@ -223,39 +223,30 @@ void do_load_matrices(void* const* lanes) {
   }
 }
 
-template <typename T>
 struct Product {
-  T* c;
+  float* c;
   const uint32_t* a;
   const uint32_t* b;
 };
 
-int8_t byte_of(uint32_t word, int i) { return static_cast<int8_t>(word >> (8 * i)); }
-
-/// c += a b over `halves` halves of the product's k. `term(a, b)` is the dot product of two words.
-/// Word `word` of a lane: rows row and row + 8 take turns, then the halves of k.
-template <typename T, typename Sum, typename Term>
-void multiply(void* const* lanes, int halves, Term term) {
-  const auto lane_of = [lanes](int row, int quad) -> const Product<T>& {
-    return *static_cast<const Product<T>*>(lanes[row * 4 + quad]);
+/// c += a b. `term(a, b)` is the dot product of two words. Word `word` of a lane: rows row and
+/// row + 8 take turns, then the halves of k.
+template <typename Term>
+void multiply(void* const* lanes, Term term) {
+  const auto lane_of = [lanes](int row, int quad) -> const Product& {
+    return *static_cast<const Product*>(lanes[row * 4 + quad]);
   };
   for (int lane = 0; lane < kLanes; ++lane) {
-    T* c = static_cast<const Product<T>*>(lanes[lane])->c;
+    float* c = static_cast<const Product*>(lanes[lane])->c;
     for (int i = 0; i < 4; ++i) {
       const int column = lane % 4 * 2 + i % 2;
-      Sum sum = 0;
-      for (int half = 0; half < halves; ++half)
+      double sum = 0.0;
+      for (int half = 0; half < 2; ++half)
         for (int quad = 0; quad < 4; ++quad)
           sum += term(lane_of(lane / 4, quad).a[half * 2 + i / 2], lane_of(column, quad).b[half]);
-      c[i] = static_cast<T>(static_cast<Sum>(c[i]) + sum);
+      c[i] = static_cast<float>(static_cast<double>(c[i]) + sum);
     }
   }
-}
-
-int32_t dot_bytes(uint32_t a, uint32_t b) {
-  int32_t sum = 0;
-  for (int i = 0; i < 4; ++i) sum += byte_of(a, i) * byte_of(b, i);
-  return sum;
 }
 
 template <float (*kToFloat)(uint16_t)>
@@ -357,27 +348,14 @@ void load_matrices(uint32_t (&words)[4], const void* row, bool transposed) {
   std::copy_n(loaded, 4, words);
 }
 
-void mma_s8_k16(int32_t (&c)[4], uint32_t a0, uint32_t a1, uint32_t b) {
-  const uint32_t a[2] = {a0, a1};
-  Product<int32_t> product{c, a, &b};
-  meet_warp([](void* const* lanes) { multiply<int32_t, int32_t>(lanes, 1, dot_bytes); }, &product);
-}
-
-void mma_s8_k32(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  Product<int32_t> product{c, a, b};
-  meet_warp([](void* const* lanes) { multiply<int32_t, int32_t>(lanes, 2, dot_bytes); }, &product);
-}
-
 void mma_f16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  Product<float> product{c, a, b};
-  meet_warp([](void* const* lanes) { multiply<float, double>(lanes, 2, dot_halves<f16_to_f32>); },
-            &product);
+  Product product{c, a, b};
+  meet_warp([](void* const* lanes) { multiply(lanes, dot_halves<f16_to_f32>); }, &product);
 }
 
 void mma_bf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  Product<float> product{c, a, b};
-  meet_warp([](void* const* lanes) { multiply<float, double>(lanes, 2, dot_halves<bf16_to_f32>); },
-            &product);
+  Product product{c, a, b};
+  meet_warp([](void* const* lanes) { multiply(lanes, dot_halves<bf16_to_f32>); }, &product);
 }
 
 }  // namespace hearth::kernels::simt::emulator

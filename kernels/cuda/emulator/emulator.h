@@ -47,8 +47,6 @@ void copy_async(void* shared, const void* global, int bytes);
 void copy_async_commit();
 void copy_async_wait(int youngest);
 void load_matrices(uint32_t (&words)[4], const void* row, bool transposed);
-void mma_s8_k16(int32_t (&c)[4], uint32_t a0, uint32_t a1, uint32_t b);
-void mma_s8_k32(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
 void mma_bf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
 void mma_f16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
 

@@ -64,46 +64,40 @@ TEST_CASE("emulator: a copy is not there before it was waited for") {
   CHECK(after == 3);
 }
 
-TEST_CASE("emulator: a product of int8 matrices by the fragments of its 32 lanes") {
-  int8_t a[16][32];
-  int8_t b[32][8];
+TEST_CASE("emulator: a product of f16 matrices by the fragments of its 32 lanes") {
+  float a[16][16];
+  float b[16][8];
   int seed = 1;
   const auto next = [&seed] {
-    return static_cast<int8_t>((seed = seed * 1103515245 + 12345) >> 16);
+    seed = static_cast<int>(static_cast<uint32_t>(seed) * 1103515245U + 12345U);
+    return static_cast<float>(static_cast<int8_t>(seed >> 16));
   };
   for (auto& row : a)
-    for (int8_t& value : row) value = next();
+    for (float& value : row) value = next() * 0x1p-24F;  // subnormal, as codes of weights are
   for (auto& row : b)
-    for (int8_t& value : row) value = next();
-  const auto pack = [](auto at) {
-    uint32_t word = 0;
-    for (int i = 0; i < 4; ++i)
-      word |= static_cast<uint32_t>(static_cast<uint8_t>(at(i))) << (8 * i);
-    return word;
-  };
-  int32_t c[16][8];
+    for (float& value : row) value = next();
+  float c[16][8];
   run(32, 0, [&] {
     const int row = simt::lane_index() / 4;
     const int quad = simt::lane_index() % 4;
     uint32_t fa[4];
     uint32_t fb[2];
-    for (int w = 0; w < 4; ++w)
-      fa[w] = pack([&](int i) { return a[row + w % 2 * 8][w / 2 * 16 + quad * 4 + i]; });
-    for (int w = 0; w < 2; ++w) fb[w] = pack([&](int i) { return b[w * 16 + quad * 4 + i][row]; });
-    int32_t whole[4] = {};
-    int32_t halves[4] = {};
-    simt::mma_s8_k32(whole, fa, fb);
-    simt::mma_s8_k16(halves, fa[0], fa[1], fb[0]);
-    simt::mma_s8_k16(halves, fa[2], fa[3], fb[1]);
-    for (int i = 0; i < 4; ++i) {
-      c[row + i / 2 * 8][quad * 2 + i % 2] = whole[i];
-      if (whole[i] != halves[i]) c[row + i / 2 * 8][quad * 2 + i % 2] = -1;
+    for (int w = 0; w < 4; ++w) {
+      const float* from = &a[row + w % 2 * 8][w / 2 * 8 + quad * 2];
+      fa[w] = simt::pack_f16(from[0], from[1]);
     }
+    for (int w = 0; w < 2; ++w)
+      fb[w] = simt::pack_f16(b[w * 8 + quad * 2][row], b[w * 8 + quad * 2 + 1][row]);
+    const float start[2] = {0x1p-24F * static_cast<float>(quad), 0.0F};
+    float sums[4];
+    simt::mma_f16_from(sums, fa, fb, start);
+    simt::mma_f16(sums, fa, fb);
+    for (int i = 0; i < 4; ++i) c[row + i / 2 * 8][quad * 2 + i % 2] = sums[i];
   });
   for (int r = 0; r < 16; ++r)
     for (int n = 0; n < 8; ++n) {
-      int expected = 0;
-      for (int k = 0; k < 32; ++k) expected += a[r][k] * b[k][n];
+      float expected = n % 2 == 0 ? 0x1p-24F * static_cast<float>(n / 2) : 0.0F;
+      for (int k = 0; k < 16; ++k) expected += 2.0F * a[r][k] * b[k][n];
       CHECK(c[r][n] == expected);
     }
 }

@@ -17,18 +17,23 @@ using testing::use_device;
 
 size_t size_of(int64_t count) { return static_cast<size_t>(count); }
 
-struct HostCodes {
-  explicit HostCodes(int64_t count)
-      : q(size_of(count), 99), scale(size_of(count / 32), -7.0F), sum16(size_of(count / 16), 999) {}
-  Q8Rows view() { return {q.data(), scale.data(), sum16.data()}; }
-  void check_same(const HostCodes& other) const {
-    CHECK(q == other.q);
-    CHECK(sum16 == other.sum16);
+struct HostHalves {
+  HostHalves(int64_t rows, int64_t cols)
+      : value(size_of(rows * cols), 99),
+        scale(size_of(rows * HalfRows::kParts), -7.0F),
+        sum32(size_of(rows * cols / 32), -7.0F),
+        sum16(size_of(rows * cols / 16), -7.0F) {}
+  HalfRows view() { return {value.data(), scale.data(), sum32.data(), sum16.data()}; }
+  void check_same(const HostHalves& other) const {
+    CHECK(value == other.value);
     CHECK(same_bits(scale.data(), other.scale.data(), static_cast<int64_t>(scale.size())));
+    CHECK(same_bits(sum32.data(), other.sum32.data(), static_cast<int64_t>(sum32.size())));
+    CHECK(same_bits(sum16.data(), other.sum16.data(), static_cast<int64_t>(sum16.size())));
   }
-  std::vector<int8_t> q;
+  std::vector<uint16_t> value;
   std::vector<float> scale;
-  std::vector<int16_t> sum16;
+  std::vector<float> sum32;
+  std::vector<float> sum16;
 };
 
 }  // namespace
@@ -36,7 +41,7 @@ struct HostCodes {
 TEST_CASE("device rms_norm_quantize: the bits of rms_norm and quantize") {
   for (Device* device : test_devices()) {
     use_device(*device);
-    for (const int64_t cols : {32, 96, 512, 544, 2048}) {
+    for (const int64_t cols : {32, 96, 512, 544, 2048, 2592}) {
       INFO("cols ", cols);
       constexpr int64_t kRows = 3;
       auto x = random_floats(size_of(kRows * (cols + 3)), 1, 3.0F);
@@ -53,18 +58,18 @@ TEST_CASE("device rms_norm_quantize: the bits of rms_norm and quantize") {
                          .out = normed.data(),
                          .out_stride = cols};
         on_device({}, norm);
-        HostCodes expected(kRows * cols);
-        on_device({}, QuantizeArgs{normed.data(), kRows, cols, expected.view()});
+        HostHalves expected(kRows, cols);
+        on_device({}, QuantizeArgs{normed.data(), kRows, cols, {}, expected.view()});
 
         std::vector<float> out(normed.size(), -1.0F);
-        HostCodes both(kRows * cols);
+        HostHalves both(kRows, cols);
         norm.out = out.data();
-        on_device({}, RmsNormQuantizeArgs{norm, both.view()});
+        on_device({}, RmsNormQuantizeArgs{norm, {}, both.view()});
         CHECK(same_bits(out.data(), normed.data(), kRows * cols));
         both.check_same(expected);
-        HostCodes alone(kRows * cols);
+        HostHalves alone(kRows, cols);
         norm.out = nullptr;
-        on_device({}, RmsNormQuantizeArgs{norm, alone.view()});
+        on_device({}, RmsNormQuantizeArgs{norm, {}, alone.view()});
         alone.check_same(expected);
       }
     }
@@ -75,7 +80,7 @@ TEST_CASE("device activate_quantize: the bits of activate and quantize") {
   for (Device* device : test_devices()) {
     use_device(*device);
     constexpr int64_t kRows = 3;
-    constexpr int64_t kCols = 96;
+    constexpr int64_t kCols = 864;
     const auto gate = random_floats(size_of(kRows * (kCols + 5)), 1, 9.0F);
     const auto up = random_floats(size_of(kRows * kCols), 2, 9.0F);
     for (const Activation activation : {Activation::kSilu, Activation::kGelu, Activation::kGeluTanh,
@@ -92,17 +97,17 @@ TEST_CASE("device activate_quantize: the bits of activate and quantize") {
                           .out = made.data(),
                           .out_stride = kCols};
         on_device({}, args);
-        HostCodes expected(kRows * kCols);
-        on_device({}, QuantizeArgs{made.data(), kRows, kCols, expected.view()});
+        HostHalves expected(kRows, kCols);
+        on_device({}, QuantizeArgs{made.data(), kRows, kCols, {}, expected.view()});
         std::vector<float> out(made.size(), -1.0F);
-        HostCodes both(kRows * kCols);
+        HostHalves both(kRows, kCols);
         args.out = out.data();
-        on_device({}, ActivateQuantizeArgs{args, both.view()});
+        on_device({}, ActivateQuantizeArgs{args, {}, both.view()});
         CHECK(same_bits(out.data(), made.data(), kRows * kCols));
         both.check_same(expected);
-        HostCodes alone(kRows * kCols);
+        HostHalves alone(kRows, kCols);
         args.out = nullptr;
-        on_device({}, ActivateQuantizeArgs{args, alone.view()});
+        on_device({}, ActivateQuantizeArgs{args, {}, alone.view()});
         alone.check_same(expected);
       }
   }

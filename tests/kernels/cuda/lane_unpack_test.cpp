@@ -3,8 +3,8 @@
 //
 #include <doctest/doctest.h>
 
+#include "kernels/cuda/half_layout.h"
 #include "kernels/cuda/lane_unpack.h"
-#include "kernels/cuda/q8_layout.h"
 #include "kernels/quant/visit.h"
 #include "tests/kernels/matmul/support_matmul.h"
 
@@ -52,10 +52,10 @@ TEST_CASE("lanes unpack what the scalar definition says, for every quantized typ
 
 TEST_CASE("a value's place in a block of activations is taken once") {
   bool taken[32] = {};
-  for (int i = 0; i < 32; ++i) taken[simt::q8_offset(i)] = true;
+  for (int i = 0; i < 32; ++i) taken[simt::half_offset(i)] = true;
   for (const bool place : taken) CHECK(place);
-  CHECK(simt::q8_offset(5) == 9);   // quad 1, low
-  CHECK(simt::q8_offset(16) == 4);  // quad 0, high
+  CHECK(simt::half_offset(5) == 9);   // quad 1, low
+  CHECK(simt::half_offset(16) == 4);  // quad 0, high
 }
 
 }  // namespace hearth::kernels::emulated

@@ -8,10 +8,13 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/cuda/emulator/emulated_device.h"
 #include "kernels/cuda/emulator/emulator.h"
+#include "kernels/quant/dequantize.h"
+#include "kernels/quant/visit.h"
 #include "tests/kernels/cuda/support_device.h"
 #include "tests/kernels/matmul/support_matmul.h"
 
@@ -43,30 +46,45 @@ std::vector<float> multiply(test::MatmulFn fn, const Weights& w, const Activatio
   return out;
 }
 
-/// What an output may differ by: f32 roundings of a sum whose magnitudes sum up to `magnitude`. The
-/// input of 16-bit float weights is rounded to 11 or 8 bits.
+/// The same weights as F32. What is exact of quantized weights is what their type says.
+Weights dequantized(const Weights& w) {
+  std::mt19937 unused;
+  Weights out(DType::kF32, w.view.rows, w.view.cols, 0.0F, unused);
+  for (int64_t o = 0; o < w.view.rows; ++o)
+    quant::dequantize_row(w.view.dtype, w.bytes.data() + static_cast<size_t>(o) * w.view.row_bytes,
+                          reinterpret_cast<float*>(out.bytes.data()) + o * w.view.cols,
+                          w.view.cols);
+  return out;
+}
+
+/// What an output may differ by: f32 roundings of a sum whose magnitudes sum up to `magnitude`, and
+/// the input, which all but F32 weights meet rounded to 11 bits, BF16 weights to 8. What a type
+/// with an offset takes away again makes its sums some times larger.
 double bound(DType dtype, double magnitude, int64_t cols) {
-  if (matmul_input(dtype) == MatmulInput::kQ8)
-    return magnitude * static_cast<double>(cols / 32 * 5 + 8) * 0x1p-24 + 1e-37;
-  const double rounded = dtype == DType::kF16 ? 0x1p-11 : dtype == DType::kBF16 ? 0x1p-8 : 0.0;
-  return magnitude * (static_cast<double>(cols + 8) * 0x1p-24 + rounded) + 1e-37;
+  const double rounded = dtype == DType::kF32 ? 0.0 : dtype == DType::kBF16 ? 0x1p-8 : 0x1p-11;
+  const double larger = matmul_input(dtype) == MatmulInput::kF32 ? 1.0 : 8.0;
+  return magnitude * (larger * static_cast<double>(cols + 8) * 0x1p-24 + rounded) + 1e-37;
+}
+
+void check_rows(DType dtype, const Weights& w, const Input& x, int64_t rows) {
+  const std::vector<float> expected = multiply(matmul_ref, dequantized(w), x.view(rows));
+  const std::vector<float> actual = multiply(matmul_on_device, w, x.view(rows));
+  const int64_t n = w.view.rows;
+  INFO(device_in_use().info().name, " ", std::string(dtype_info(dtype).name), " rows ", rows, " n ",
+       n, " cols ", w.view.cols);
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t o = 0; o < n; ++o) {
+      const auto at = static_cast<size_t>(r * n + o);
+      const double limit = bound(dtype, w.magnitude(o, x, r), w.view.cols);
+      INFO("row ", r, " output ", o);
+      REQUIRE(std::fabs(static_cast<double>(actual[at]) - expected[at]) <= limit);
+    }
 }
 
 void check_against_reference(DType dtype, const Shape& shape) {
   std::mt19937 rng(static_cast<uint32_t>(shape.n * 31 + shape.cols));
   const Weights w(dtype, shape.n, shape.cols, 0.05F, rng);
-  const Input x(shape.rows, shape.cols, 1.0F, rng);
-  const std::vector<float> expected = multiply(matmul_ref, w, x.view(shape.rows));
-  const std::vector<float> actual = multiply(matmul_on_device, w, x.view(shape.rows));
-  INFO(device_in_use().info().name, " ", std::string(dtype_info(dtype).name), " rows ", shape.rows,
-       " n ", shape.n, " cols ", shape.cols);
-  for (int64_t r = 0; r < shape.rows; ++r)
-    for (int64_t o = 0; o < shape.n; ++o) {
-      const size_t at = static_cast<size_t>(r * shape.n + o);
-      const double limit = bound(dtype, w.magnitude(o, x, r), shape.cols);
-      INFO("row ", r, " output ", o);
-      REQUIRE(std::fabs(static_cast<double>(actual[at]) - expected[at]) <= limit);
-    }
+  check_rows(dtype, w, Input(shape.rows, shape.cols, 1.0F, rng), shape.rows);
 }
 
 }  // namespace
@@ -146,20 +164,13 @@ TEST_CASE("device matmul: tiles of every size give the same bits") {
 TEST_CASE("device matmul: inputs of any size have full precision, and large ones stay finite") {
   for (Device* device : test_devices()) {
     use_device(*device);
-    for (const DType dtype : {DType::kF16, DType::kBF16})
+    for (const DType dtype :
+         {DType::kF16, DType::kBF16, DType::kQ4_0, DType::kQ8_0, DType::kQ4_K, DType::kQ6_K})
       for (const float size : {1e-30F, 1e-6F, 1e6F, 1e30F}) {
         std::mt19937 rng(23);
         const Weights w(dtype, 20, 2304, 0.05F, rng);
-        const Input x(3, 2304, size, rng);
-        const std::vector<float> expected = multiply(matmul_ref, w, x.view(3));
-        const std::vector<float> actual = multiply(matmul_on_device, w, x.view(3));
-        INFO(std::string(dtype_info(dtype).name), " inputs of ", size);
-        for (int64_t r = 0; r < 3; ++r)
-          for (int64_t o = 0; o < 20; ++o) {
-            const size_t at = static_cast<size_t>(r * 20 + o);
-            REQUIRE(std::fabs(double{actual[at]} - expected[at]) <=
-                    bound(dtype, w.magnitude(o, x, r), 2304));
-          }
+        INFO("inputs of ", size);
+        check_rows(dtype, w, Input(3, 2304, size, rng), 3);
       }
   }
 }
@@ -189,28 +200,55 @@ TEST_CASE("device matmul: several jobs, biases, adding to what is there") {
     };
     const auto expected = run(matmul_ref);
     const auto actual = run(matmul_on_device);
-    for (size_t i = 0; i < expected.size(); ++i) {
-      // The F16 job's x is rounded to 11 bits, in random directions.
-      const double of_f16 = i % 100 >= 50 ? 0x1p-8 : 0.0;
-      REQUIRE(std::fabs(double{actual[i]} - expected[i]) <=
-              1e-4 * std::fabs(double{expected[i]}) + of_f16);
+    // The reference rounds x to 7 bits of a block's largest value, the device to 11 of each.
+    for (size_t i = 0; i < expected.size(); ++i)
+      REQUIRE(std::fabs(double{actual[i]} - expected[i]) <= 0.03);
+  }
+}
+
+TEST_CASE("device matmul: the largest scales make no finite weight infinite") {
+  for (Device* device : test_devices()) {
+    use_device(*device);
+    std::mt19937 rng(31);
+    for (const DType dtype : test::kAllTypes) {
+      if (matmul_input(dtype) == MatmulInput::kF32) continue;
+      Weights w(dtype, 3, 512, 0.05F, rng);
+      quant::visit_block_type(dtype, [&]<typename Block>() {
+        auto* blocks = reinterpret_cast<Block*>(w.bytes.data());
+        for (size_t i = 0; i < w.bytes.size() / sizeof(Block); ++i) {
+          if constexpr (requires { blocks[i].dmin = uint16_t{}; }) blocks[i].dmin = 0x7BFF;
+          if constexpr (requires { blocks[i].m = uint16_t{}; }) blocks[i].m = 0xFBFF;
+          if constexpr (std::is_same_v<Block, quant::BlockMXFP4>) {
+            blocks[i].d = 240;
+          } else if constexpr (requires { blocks[i].d = uint16_t{}; }) {
+            blocks[i].d = i % 2 == 0 ? 0x7BFF : 0xFBFF;
+          }
+        }
+      });
+      check_rows(dtype, w, Input(2, 512, 0.01F, rng), 2);
     }
   }
 }
 
 TEST_CASE("device matmul: values that are not finite stay so") {
+  constexpr int64_t kCols = 512;
   for (Device* device : test_devices()) {
     use_device(*device);
     std::mt19937 rng(3);
-    for (const DType dtype : {DType::kF16, DType::kBF16, DType::kF32}) {
-      const Weights w(dtype, 3, 64, 1.0F, rng);
-      std::vector<float> x(128, 1.0F);
-      x[70] = std::numeric_limits<float>::quiet_NaN();
-      const auto out =
-          multiply(matmul_on_device, w, {.f32 = x.data(), .q8 = {}, .rows = 2, .cols = 64});
-      CHECK(std::isfinite(out[0]));
-      CHECK(std::isnan(out[3]));
-    }
+    for (const DType dtype : test::kAllTypes)
+      for (const float value :
+           {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+        const Weights w(dtype, 3, kCols, 1.0F, rng);
+        std::vector<float> x(2 * kCols, 1.0F);
+        x[kCols + 70] = value;
+        const auto out =
+            multiply(matmul_on_device, w, {.f32 = x.data(), .q8 = {}, .rows = 2, .cols = kCols});
+        INFO(std::string(dtype_info(dtype).name));
+        for (size_t o = 0; o < 3; ++o) {
+          CHECK(std::isfinite(out[o]));
+          CHECK_FALSE(std::isfinite(out[3 + o]));
+        }
+      }
   }
 }
 

@@ -9,7 +9,7 @@
 #include "base/check.h"
 #include "kernels/cuda/cuda_device.h"
 #include "kernels/cuda/emulator/emulated_device.h"
-#include "kernels/cuda/q8_layout.h"
+#include "kernels/cuda/half_layout.h"
 
 namespace hearth::kernels::testing {
 namespace {
@@ -61,60 +61,71 @@ int64_t span_of(int64_t rows, int64_t cols, int64_t stride) { return (rows - 1) 
 ExecContext context() { return device_in_use().context(); }
 const KernelTable& table() { return device_in_use().table(); }
 
-std::vector<int8_t> reordered(const int8_t* q, int64_t count) {
-  std::vector<int8_t> out(static_cast<size_t>(count));
-  for (int64_t i = 0; i < count; ++i)
-    out[static_cast<size_t>(i / 32 * 32 + simt::q8_offset(static_cast<int>(i % 32)))] = q[i];
-  return out;
-}
+int64_t scales_of(int64_t rows) { return rows * HalfRows::kParts; }
 
-/// An input in both forms.
-struct Activations {
-  explicit Activations(const ActivationView& x)
-      : codes(x.q8.q == nullptr ? std::vector<int8_t>() : reordered(x.q8.q, x.rows * x.cols)),
-        f32(x.f32, x.rows * x.cols),
-        q(x.q8.q == nullptr ? nullptr : codes.data(), x.rows * x.cols),
-        scale(x.q8.scale, x.rows * (x.cols / 32)),
-        sum16(x.q8.sum16, x.rows * (x.cols / 16)),
-        view{f32, {q, scale, sum16}, x.rows, x.cols} {}
-
-  std::vector<int8_t> codes;
-  OnDevice<const float> f32;
-  OnDevice<int8_t> q;
-  OnDevice<float> scale;
-  OnDevice<int16_t> sum16;
-  ActivationView view;
-};
-
-/// Codes that an op makes; they come back in their order on the host.
-class Codes {
+/// HalfRows that an op makes; they come back, values in their order on the host.
+class Halves {
  public:
-  Codes(const Q8Rows& host, int64_t count)
-      : host_(host.q),
-        count_(count),
-        q_(std::in_place, host.q, count, Way::kInOut),
-        scale_(host.scale, count / 32, Way::kInOut),
-        sum16_(host.sum16, count / 16, Way::kInOut),
-        view{*q_, scale_, sum16_} {}
-  Codes(const Codes&) = delete;
-  Codes& operator=(const Codes&) = delete;
-  ~Codes() {
-    q_.reset();  // brings them back
-    const std::vector<int8_t> codes(host_, host_ + count_);
+  Halves(const HalfRows& host, int64_t rows, int64_t cols)
+      : host_(host.value),
+        count_(host.value == nullptr ? 0 : rows * cols),
+        value_(std::in_place, host.value, count_, Way::kInOut),
+        scale_(host.scale, scales_of(rows), Way::kInOut),
+        sum32_(host.sum32, rows * cols / 32, Way::kInOut),
+        sum16_(host.sum16, rows * cols / 16, Way::kInOut),
+        view{*value_, scale_, sum32_, sum16_} {}
+  Halves(const Halves&) = delete;
+  Halves& operator=(const Halves&) = delete;
+  ~Halves() {
+    value_.reset();  // brings them back
+    const std::vector<uint16_t> values(host_, host_ + count_);
     for (int64_t i = 0; i < count_; ++i)
       host_[i] =
-          codes[static_cast<size_t>(i / 32 * 32 + simt::q8_offset(static_cast<int>(i % 32)))];
+          values[static_cast<size_t>(i / 32 * 32 + simt::half_offset(static_cast<int>(i % 32)))];
   }
 
  private:
-  int8_t* host_;
+  uint16_t* host_;
   int64_t count_;
-  std::optional<OnDevice<int8_t>> q_;
+  std::optional<OnDevice<uint16_t>> value_;
   OnDevice<float> scale_;
-  OnDevice<int16_t> sum16_;
+  OnDevice<float> sum32_;
+  OnDevice<float> sum16_;
 
  public:
-  Q8Rows view;
+  HalfRows view;
+};
+
+/// An input as f32 and, where rows are whole blocks, as the device's own quantize makes it.
+struct Activations {
+  explicit Activations(const ActivationView& x)
+      : has_halves(x.cols % 32 == 0),
+        f32(x.f32, x.rows * x.cols),
+        value(has_halves ? static_cast<size_t>(x.rows * x.cols) : 0),
+        scale(static_cast<size_t>(scales_of(x.rows))),
+        sum32(value.size() / 32),
+        sum16(value.size() / 16),
+        on_value(has_halves ? value.data() : nullptr, static_cast<int64_t>(value.size())),
+        on_scale(scale.data(), scales_of(x.rows)),
+        on_sum32(sum32.data(), static_cast<int64_t>(sum32.size())),
+        on_sum16(sum16.data(), static_cast<int64_t>(sum16.size())),
+        view{f32, {}, x.rows, x.cols, {on_value, on_scale, on_sum32, on_sum16}} {
+    if (has_halves)
+      table().quantize(context(),
+                       {.x = f32, .rows = x.rows, .cols = x.cols, .out = {}, .half = view.half});
+  }
+
+  bool has_halves;
+  OnDevice<const float> f32;
+  std::vector<uint16_t> value;
+  std::vector<float> scale;
+  std::vector<float> sum32;
+  std::vector<float> sum16;
+  OnDevice<uint16_t> on_value;
+  OnDevice<float> on_scale;
+  OnDevice<float> on_sum32;
+  OnDevice<float> on_sum16;
+  ActivationView view;
 };
 
 /// The pages that the sequences name, and the step that has those sequences.
@@ -220,11 +231,11 @@ void on_device(const ExecContext&, const LayerNormArgs& host) {
 }
 
 void on_device(const ExecContext&, const QuantizeArgs& host) {
-  const Codes codes(host.out, host.rows * host.cols);
+  const Halves halves(host.half, host.rows, host.cols);
   QuantizeArgs args = host;
   const OnDevice x(host.x, host.rows * host.cols);
   args.x = x;
-  args.out = codes.view;
+  args.half = halves.view;
   table().quantize(context(), args);
 }
 
@@ -404,11 +415,11 @@ void on_device(const ExecContext&, const RmsNormQuantizeArgs& host) {
   const OnDevice weight(norm.weight, norm.cols);
   const OnDevice x(norm.x, span_of(norm.rows, norm.cols, norm.x_stride));
   const OnDevice out(norm.out, span_of(norm.rows, norm.cols, norm.out_stride), Way::kInOut);
-  const Codes codes(host.q8, norm.rows * norm.cols);
+  const Halves halves(host.half, norm.rows, norm.cols);
   args.norm.weight = weight;
   args.norm.x = x;
   args.norm.out = out;
-  args.q8 = codes.view;
+  args.half = halves.view;
   table().rms_norm_quantize(context(), args);
 }
 
@@ -418,11 +429,11 @@ void on_device(const ExecContext&, const ActivateQuantizeArgs& host) {
   const OnDevice gate(a.gate, span_of(a.rows, a.cols, a.gate_stride));
   const OnDevice up(a.up, span_of(a.rows, a.cols, a.up_stride));
   const OnDevice out(a.out, span_of(a.rows, a.cols, a.out_stride), Way::kInOut);
-  const Codes codes(host.q8, a.rows * a.cols);
+  const Halves halves(host.half, a.rows, a.cols);
   args.activate.gate = gate;
   args.activate.up = up;
   args.activate.out = out;
-  args.q8 = codes.view;
+  args.half = halves.view;
   table().activate_quantize(context(), args);
 }
 

@@ -20,8 +20,9 @@ Device& device_in_use();
 void on_device(const ExecContext&, const EmbedArgs& args);
 void on_device(const ExecContext&, const RmsNormArgs& args);
 void on_device(const ExecContext&, const LayerNormArgs& args);
-/// Q8Rows come back in their order on the host.
+/// HalfRows come back, values in their order on the host.
 void on_device(const ExecContext&, const QuantizeArgs& args);
+/// Quantized weights meet the f32 form as the device quantizes it.
 void matmul_on_device(const ExecContext&, const ActivationView& x, const MatmulArgs* jobs,
                       int num_jobs);
 void on_device(const ExecContext&, const RopeTableArgs& args);
