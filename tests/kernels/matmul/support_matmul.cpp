@@ -210,6 +210,7 @@ ActivationView Input::view(int64_t rows) const {
 ActivationView Input::view_of_row(int64_t r) const {
   ActivationView row = view(1);
   row.f32 += r * cols_;
+  if (q_.empty()) return row;
   row.q8.q += r * cols_;
   row.q8.scale += r * (cols_ / 32);
   row.q8.sum16 += r * (cols_ / 16);
