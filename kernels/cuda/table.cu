@@ -6,6 +6,7 @@ namespace hearth::kernels::HEARTH_SIMT {
 
 const KernelTable& kernel_table() {
   static const KernelTable table = {.name = "cuda",
+                                    .rounds_halves = true,
                                     .embed = embed,
                                     .rms_norm = rms_norm,
                                     .layer_norm = layer_norm,
