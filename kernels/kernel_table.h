@@ -279,12 +279,18 @@ struct RopeKvStoreArgs {
   KvStoreArgs store;  // store.k is k.x
 };
 
+/// How matmul rounds F16 and BF16 weights or their inputs, besides f32 sums.
+enum class HalfRounding {
+  kNone,
+  kAsF16,       // to about the precision of f16, for both types
+  kAsTheWeight  // inputs to the weight's type: to 11 bits, or 8 for BF16
+};
+
 struct SampleArgs;  // kernels/sampling/sampling.h
 
 struct KernelTable {
   std::string_view name;  // "ref", "avx2", "avx512", …: logged at start
-  /// matmul rounds F16 or BF16 weights or their inputs, to about the precision of f16.
-  bool rounds_halves = false;
+  HalfRounding half_rounding = HalfRounding::kNone;  // of `matmul`
 
   void (*embed)(const ExecContext&, const EmbedArgs&) = nullptr;
   void (*rms_norm)(const ExecContext&, const RmsNormArgs&) = nullptr;

@@ -69,10 +69,7 @@ Evaluator::Evaluator(std::unique_ptr<Model> model,
       devices_(std::move(devices)),
       profile_(std::move(profile)),
       isa_(cpu_kernels.name),
-      rounds_halves_(
-          cpu_kernels.rounds_halves ||
-          std::ranges::any_of(devices_,
-                              [](const auto& device) { return device->table().rounds_halves; })),
+      half_rounding_(cpu_kernels.half_rounding),
       pool_(std::move(pool)),
       kv_(std::move(kv)),
       forward_(std::move(forward)),
@@ -80,6 +77,8 @@ Evaluator::Evaluator(std::unique_ptr<Model> model,
       sequence_pages_(sequence_pages),
       page_numbers_(static_cast<size_t>(sequence_pages) * static_cast<size_t>(num_sequences)) {
   std::iota(page_numbers_.begin(), page_numbers_.end(), 0);
+  for (const auto& device : devices_)
+    half_rounding_ = std::max(half_rounding_, device->table().half_rounding);
 }
 
 const int32_t* Evaluator::pages(int32_t index) const {

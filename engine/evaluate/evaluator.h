@@ -46,8 +46,8 @@ class Evaluator {
   /// draws tokens (EngineOptions::gpu_sampling), it draws one of each sequence, as for a server.
   void decode(int32_t position, std::span<const int32_t> tokens);
 
-  /// Whether kernels of any device that has layers round F16 and BF16 (KernelTable::rounds_halves).
-  [[nodiscard]] bool rounds_halves() const { return rounds_halves_; }
+  /// The coarsest of the kernels that have layers.
+  [[nodiscard]] kernels::HalfRounding half_rounding() const { return half_rounding_; }
 
   [[nodiscard]] int32_t step_rows() const { return limits_.rows; }
 
@@ -73,7 +73,7 @@ class Evaluator {
   std::vector<std::unique_ptr<kernels::Device>> devices_;  // with layers, in order of these
   std::unique_ptr<OpProfile> profile_;  // the forward pass calls its table for layers on the CPU
   std::string_view isa_;
-  bool rounds_halves_;
+  kernels::HalfRounding half_rounding_;
   std::unique_ptr<kernels::ThreadPool> pool_;
   KvCache kv_;
   ForwardPass forward_;

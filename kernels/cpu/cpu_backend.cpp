@@ -63,7 +63,7 @@ constexpr KernelTable avx2_table() {
 constexpr KernelTable avx512_table() {
   KernelTable table = avx2_table();
   table.name = "avx512";
-  table.rounds_halves = true;  // kernels/matmul/fixed_kernel.h
+  table.half_rounding = HalfRounding::kAsF16;  // kernels/matmul/fixed_kernel.h
   table.rms_norm = rms_norm_avx512;
   table.layer_norm = layer_norm_avx512;
   table.quantize = quantize_avx512;

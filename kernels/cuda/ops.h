@@ -5,7 +5,8 @@
 // Pointers in the arguments are device memory, but for three that the host reads: `jobs` of a
 // matmul, `weights` of an expert_matmul, and `sequences`, which must be those of the context's
 // StepTables. HalfRows are in the order of kernels/cuda/half_layout.h. Each output element is
-// reduced in one order that depends on shapes of weights and heads alone, never on the number of rows.
+// reduced in one order that depends on shapes of weights and heads alone, never on the number of
+// rows.
 
 #include "kernels/kernel_table.h"
 

@@ -6,7 +6,7 @@ namespace hearth::kernels::HEARTH_SIMT {
 
 const KernelTable& kernel_table() {
   static const KernelTable table = {.name = "cuda",
-                                    .rounds_halves = true,
+                                    .half_rounding = HalfRounding::kAsTheWeight,
                                     .embed = embed,
                                     .rms_norm = rms_norm,
                                     .layer_norm = layer_norm,

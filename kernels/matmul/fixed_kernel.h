@@ -3,14 +3,15 @@
 // int16 pairs are twice as fast as f32 multiply-adds.
 //
 // A row is cut into blocks of kFixedBlock columns. Within one, weights and inputs are integers of
-// at most kFixedMost, scaled by the largest magnitude among them. A block's products add up in the kLanes
-// int32 of a vector without overflow, exactly; then each lane is scaled in f32 and added to the
-// blocks before it, in order, and at the end the lanes are folded by one fixed tree. So an output
-// depends on its weights and its row alone.
+// at most kFixedMost, scaled by the largest magnitude among them. A block's products add up in the
+// kLanes int32 of a vector without overflow, exactly; then each lane is scaled in f32 and added to
+// the blocks before it, in order, and at the end the lanes are folded by one fixed tree. So an
+// output depends on its weights and its row alone.
 //
 // A value is off by at most 2^-13.5 of the largest of its block. Rounding weights and inputs to
 // bf16, the other way to products of this speed, would be off by up to 2^-9 of each value.
 
+#include <cstdint>
 #include <cstring>
 
 #include "kernels/matmul/float_kernel.h"

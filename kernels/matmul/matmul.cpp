@@ -9,7 +9,8 @@ MatmulInput matmul_input(DType weight) {
   return dtype_info(weight).block_size == 1 ? MatmulInput::kF32 : MatmulInput::kQ8;
 }
 
-void check_jobs(const ActivationView& x, const MatmulArgs* jobs, int num_jobs) {
+void check_jobs(const ActivationView& x, const MatmulArgs* jobs, int num_jobs,
+                MatmulInput compact) {
   for (int j = 0; j < num_jobs; ++j) {
     const WeightView& weight = jobs[j].weight;
     HEARTH_CHECK(weight.cols == x.cols, "weights and input have the same inner size");
@@ -18,9 +19,10 @@ void check_jobs(const ActivationView& x, const MatmulArgs* jobs, int num_jobs) {
     HEARTH_CHECK(jobs[j].out_stride >= weight.rows, "output rows do not overlap");
     if (matmul_input(weight.dtype) == MatmulInput::kF32) {
       HEARTH_CHECK(x.f32 != nullptr, "float weights read the f32 form");
+    } else if (compact == MatmulInput::kHalf) {
+      HEARTH_CHECK(x.half.value != nullptr, "quantized weights read 16-bit floats");
     } else {
-      HEARTH_CHECK(x.q8.q != nullptr || x.half.value != nullptr,
-                   "quantized weights read a compact form");
+      HEARTH_CHECK(x.q8.q != nullptr, "quantized weights read the int8 form");
     }
   }
 }

@@ -47,7 +47,7 @@ MatmulInput matmul_input(DType weight) {
 
 void matmul(const ExecContext& context, const ActivationView& x, const MatmulArgs* jobs,
             int num_jobs) {
-  check_jobs(x, jobs, num_jobs);
+  check_jobs(x, jobs, num_jobs, MatmulInput::kHalf);
   for (int begin = 0; begin < num_jobs;) {
     const WeightView& first = jobs[begin].weight;
     TensorMatmulArgs args = args_for(x, first);
@@ -69,7 +69,7 @@ void expert_matmul(const ExecContext& context, const ActivationView& x,
                    const ExpertMatmulArgs& moe) {
   const WeightView& first = moe.weights[0];
   const MatmulArgs shape{.weight = first, .out_stride = first.rows};
-  check_jobs(x, &shape, 1);
+  check_jobs(x, &shape, 1, MatmulInput::kHalf);
   TensorMatmulArgs args = args_for(x, first);
   const auto* base = static_cast<const uint8_t*>(first.data);
   if (moe.experts > 1) args.expert_bytes = static_cast<const uint8_t*>(moe.weights[1].data) - base;

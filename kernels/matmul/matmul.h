@@ -3,7 +3,8 @@
 // file, times a few or many rows of activations.
 //
 // Float weights (F32, F16, BF16) read the f32 form of the input. They round nothing, except that
-// AVX-512 multiplies F16 and BF16 in fixed point (fixed_kernel.h). All others read Q8Rows: the dot product of a quantization group is exact in int32, its scales are applied in f32.
+// AVX-512 multiplies F16 and BF16 in fixed point (fixed_kernel.h). All others read Q8Rows: the dot
+// product of a quantization group is exact in int32, its scales are applied in f32.
 // Each variant reduces an output element in one order of its own, whatever the number of rows,
 // jobs and threads; between variants the order differs.
 //

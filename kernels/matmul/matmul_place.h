@@ -75,9 +75,9 @@ struct TileIndex {
   int row;
 };
 
-/// The tile of a cta. Ctas run in the order of x: eight tiles of rows take
-/// turns at each tile of outputs: they read its weights at about the same time, from the L2 cache,
-/// and the eight tiles' x stays there until all outputs have met it.
+/// The tile of a cta. Ctas run in the order of x, where eight tiles of rows take turns at each tile
+/// of outputs: they read its weights at about the same time, from the L2 cache, and the eight
+/// tiles' x stays there until all outputs have met it.
 HEARTH_KERNEL TileIndex tile_of(const TensorMatmulArgs& args, const simt::Ctas& cta) {
   constexpr int kBand = 8;
   const int band = cta.x / (kBand * args.tiles);

@@ -34,7 +34,7 @@ inline constexpr bool kHasRowKernel = [] {
 /// The most rows of x that the row kernel takes. Weights that are bytes already cost it nothing to
 /// unpack; others are unpacked faster into panels.
 template <typename Block, typename Isa>
-inline constexpr int kRowKernelRows = Isa::kWideLoads&& Block::kType == DType::kQ8_0 ? 4 : 1;
+inline constexpr int kRowKernelRows = Isa::kWideLoads ? (Block::kType == DType::kQ8_0 ? 4 : 1) : 1;
 
 /// 16 groups of a row of x, padded with zeros: stands in for the row's last, partial chunk.
 struct alignas(64) PaddedChunk {

@@ -50,23 +50,12 @@ Timing time_runs(int runs, auto&& body) {
   return {times[times.size() / 2], times.front()};
 }
 
-std::vector<float> multiply(test::MatmulFn fn, ThreadPool* pool, const WeightView& weight,
-                            const ActivationView& x) {
-  std::vector<float> out(static_cast<size_t>(x.rows * weight.rows));
-  MatmulArgs job;
-  job.weight = weight;
-  job.out = out.data();
-  job.out_stride = weight.rows;
-  fn(ExecContext{pool, nullptr}, x, &job, 1);
-  return out;
-}
-
 void check(const test::Variant& variant, DType dtype, int64_t cols, int64_t rows) {
   std::mt19937 rng(1);
   const test::Weights w(dtype, 40, cols, 0.05F, rng);
   const test::Input x(rows, cols, 1.0F, rng);
-  const std::vector<float> expected = multiply(matmul_ref, nullptr, w.view, x.view(rows));
-  const std::vector<float> actual = multiply(variant.fn, nullptr, w.view, x.view(rows));
+  const std::vector<float> expected = test::multiply(matmul_ref, w.view, x.view(rows));
+  const std::vector<float> actual = test::multiply(variant.fn, w.view, x.view(rows));
   for (size_t i = 0; i < expected.size(); ++i) {
     const auto at = static_cast<int64_t>(i);
     if (std::fabs(actual[i] - expected[i]) <= 1e-4 * w.magnitude(at % 40, x, at / 40)) continue;

@@ -22,29 +22,18 @@ namespace hearth::kernels {
 namespace {
 
 using test::Input;
+using test::multiply;
 using test::Weights;
 using testing::device_in_use;
 using testing::matmul_on_device;
 using testing::test_devices;
 using testing::use_device;
 
-constexpr float kPoison = std::numeric_limits<float>::quiet_NaN();
-
 struct Shape {
   int64_t rows;  // of x
   int64_t n;
   int64_t cols;
 };
-
-std::vector<float> multiply(test::MatmulFn fn, const Weights& w, const ActivationView& x) {
-  std::vector<float> out(static_cast<size_t>(x.rows * w.view.rows), kPoison);
-  MatmulArgs job;
-  job.weight = w.view;
-  job.out = out.data();
-  job.out_stride = w.view.rows;
-  fn({}, x, &job, 1);
-  return out;
-}
 
 /// The same weights as F32. What is exact of quantized weights is what their type says.
 Weights dequantized(const Weights& w) {
@@ -67,8 +56,8 @@ double bound(DType dtype, double magnitude, int64_t cols) {
 }
 
 void check_rows(DType dtype, const Weights& w, const Input& x, int64_t rows) {
-  const std::vector<float> expected = multiply(matmul_ref, dequantized(w), x.view(rows));
-  const std::vector<float> actual = multiply(matmul_on_device, w, x.view(rows));
+  const std::vector<float> expected = multiply(matmul_ref, dequantized(w).view, x.view(rows));
+  const std::vector<float> actual = multiply(matmul_on_device, w.view, x.view(rows));
   const int64_t n = w.view.rows;
   INFO(device_in_use().info().name, " ", std::string(dtype_info(dtype).name), " rows ", rows, " n ",
        n, " cols ", w.view.cols);
@@ -128,14 +117,14 @@ TEST_CASE("device matmul: a row's bits depend on nothing but the row") {
       std::mt19937 rng(11);
       const Weights w(dtype, 19, 2304, 0.05F, rng);
       const Input x(kRows, 2304, 1.0F, rng);
-      const std::vector<float> all = multiply(matmul_on_device, w, x.view(kRows));
+      const std::vector<float> all = multiply(matmul_on_device, w.view, x.view(kRows));
       INFO(device->info().name, " ", std::string(dtype_info(dtype).name));
       for (const int64_t rows : {1, 2, 7, 8, 9, 16, 32, 33, 64, 65, 129}) {
-        const std::vector<float> some = multiply(matmul_on_device, w, x.view(rows));
+        const std::vector<float> some = multiply(matmul_on_device, w.view, x.view(rows));
         INFO("rows ", rows);
         REQUIRE(std::memcmp(some.data(), all.data(), some.size() * sizeof(float)) == 0);
       }
-      const std::vector<float> last = multiply(matmul_on_device, w, x.view_of_row(kRows - 1));
+      const std::vector<float> last = multiply(matmul_on_device, w.view, x.view_of_row(kRows - 1));
       REQUIRE(std::memcmp(last.data(), all.data() + (kRows - 1) * 19, 19 * sizeof(float)) == 0);
     }
   }
@@ -149,13 +138,13 @@ TEST_CASE("device matmul: tiles of every size give the same bits") {
       std::mt19937 rng(12);
       const Weights w(dtype, kOutputs, 768, 0.05F, rng);
       const Input x(133, 768, 1.0F, rng);
-      const std::vector<float> all = multiply(matmul_on_device, w, x.view(133));
+      const std::vector<float> all = multiply(matmul_on_device, w.view, x.view(133));
       for (const int64_t rows : {3, 9, 40}) {
-        const std::vector<float> some = multiply(matmul_on_device, w, x.view(rows));
+        const std::vector<float> some = multiply(matmul_on_device, w.view, x.view(rows));
         INFO(std::string(dtype_info(dtype).name), " rows ", rows);
         REQUIRE(std::memcmp(some.data(), all.data(), some.size() * sizeof(float)) == 0);
       }
-      const std::vector<float> last = multiply(matmul_on_device, w, x.view_of_row(132));
+      const std::vector<float> last = multiply(matmul_on_device, w.view, x.view_of_row(132));
       REQUIRE(std::memcmp(last.data(), all.data() + 132 * kOutputs, kOutputs * sizeof(float)) == 0);
     }
   }
@@ -241,8 +230,8 @@ TEST_CASE("device matmul: values that are not finite stay so") {
         const Weights w(dtype, 3, kCols, 1.0F, rng);
         std::vector<float> x(2 * kCols, 1.0F);
         x[kCols + 70] = value;
-        const auto out =
-            multiply(matmul_on_device, w, {.f32 = x.data(), .q8 = {}, .rows = 2, .cols = kCols});
+        const auto out = multiply(matmul_on_device, w.view,
+                                  {.f32 = x.data(), .q8 = {}, .rows = 2, .cols = kCols});
         INFO(std::string(dtype_info(dtype).name));
         for (size_t o = 0; o < 3; ++o) {
           CHECK(std::isfinite(out[o]));
@@ -258,10 +247,10 @@ TEST_CASE("device matmul: the order of threads and the room for stages change no
   const Weights w(DType::kQ5_K, 35, 2304, 0.05F, rng);
   const Input x(40, 2304, 1.0F, rng);
   use_device(*test_devices()[0]);
-  const auto expected = multiply(matmul_on_device, w, x.view(40));
+  const auto expected = multiply(matmul_on_device, w.view, x.view(40));
   for (const auto order : {emu::Order::kBackward, emu::Order::kShuffled}) {
     emu::set_order(order);
-    const auto again = multiply(matmul_on_device, w, x.view(40));
+    const auto again = multiply(matmul_on_device, w.view, x.view(40));
     CHECK(std::memcmp(again.data(), expected.data(), again.size() * sizeof(float)) == 0);
   }
   emu::set_order(emu::Order::kForward);
@@ -270,7 +259,7 @@ TEST_CASE("device matmul: the order of threads and the room for stages change no
   REQUIRE(small->reserve(1 << 20, 64, 1, 64).has_value());
   use_device(*small);
   for (const int64_t rows : {1, 20, 40}) {
-    const auto again = multiply(matmul_on_device, w, x.view(rows));
+    const auto again = multiply(matmul_on_device, w.view, x.view(rows));
     CHECK(std::memcmp(again.data(), expected.data(), again.size() * sizeof(float)) == 0);
   }
 }

@@ -20,33 +20,15 @@ namespace hearth::kernels {
 namespace {
 
 using test::Input;
-using test::MatmulFn;
+using test::kPoison;
+using test::multiply;
 using test::Weights;
-
-constexpr float kPoison = std::numeric_limits<float>::quiet_NaN();
 
 struct Shape {
   int64_t rows;  // of x
   int64_t n;
   int64_t cols;
 };
-
-std::vector<float> multiply(MatmulFn fn, const Weights& w, const Input& x, int64_t rows,
-                            ThreadPool* pool = nullptr) {
-  std::vector<float> out(static_cast<size_t>(rows * w.view.rows), kPoison);
-  MatmulArgs job;
-  job.weight = w.view;
-  job.out = out.data();
-  job.out_stride = w.view.rows;
-  fn(ExecContext{pool, nullptr}, x.view(rows), &job, 1);
-  return out;
-}
-
-// The bound of one output: the f32 roundings of a sum of `terms` products whose magnitudes sum up
-// to `magnitude`. The order is free, so each term may pass through all later additions.
-double bound(double magnitude, int64_t terms) {
-  return magnitude * static_cast<double>(terms + 8) * 0x1p-24 + 1e-37;
-}
 
 bool is_half(DType dtype) { return dtype == DType::kF16 || dtype == DType::kBF16; }
 
@@ -55,15 +37,16 @@ void check_against_reference(const test::Variant& variant, DType dtype, const Sh
   std::mt19937 rng(static_cast<uint32_t>(shape.n * 31 + shape.cols));
   const Weights w(dtype, shape.n, shape.cols, weight_scale, rng);
   const Input x(shape.rows, shape.cols, 1.0F, rng);
-  const std::vector<float> expected = multiply(matmul_ref, w, x, shape.rows);
-  const std::vector<float> actual = multiply(variant.fn, w, x, shape.rows);
+  const std::vector<float> expected = multiply(matmul_ref, w.view, x.view(shape.rows));
+  const std::vector<float> actual = multiply(variant.fn, w.view, x.view(shape.rows));
   const bool is_float = matmul_input(dtype) == MatmulInput::kF32;
   double worst = -1.0;
   std::string worst_text;
   for (int64_t r = 0; r < shape.rows; ++r) {
     for (int64_t o = 0; o < shape.n; ++o) {
       const size_t at = static_cast<size_t>(r * shape.n + o);
-      double limit = bound(w.magnitude(o, x, r), is_float ? shape.cols : shape.cols / 32 * 5);
+      double limit =
+          test::rounding_bound(w.magnitude(o, x, r), is_float ? shape.cols : shape.cols / 32 * 5);
       if (variant.fixed_halves && is_half(dtype)) limit += w.fixed_error(o, x, r);
       const double error = std::fabs(static_cast<double>(actual[at]) - expected[at]);
       const double share = std::isnan(error) ? 1e30 : error / limit;
@@ -86,7 +69,7 @@ TEST_CASE("the reference is the dot product of dequantized weights and inputs") 
     const int64_t cols = 512;
     const Weights w(dtype, 5, cols, 0.05F, rng);
     const Input x(3, cols, 1.0F, rng);
-    const std::vector<float> actual = multiply(matmul_ref, w, x, 3);
+    const std::vector<float> actual = multiply(matmul_ref, w.view, x.view(3));
     std::vector<float> row(cols);
     for (int64_t o = 0; o < 5; ++o) {
       quant::dequantize_row(dtype, w.bytes.data() + static_cast<size_t>(o) * w.view.row_bytes,
@@ -144,7 +127,7 @@ TEST_CASE("a row's bits depend on nothing but the row") {
       for (int threads = 1; threads <= 3; ++threads) {
         ThreadPool pool(threads, /*pin=*/false);
         for (int64_t rows = 1; rows <= kMaxRows; ++rows) {
-          const std::vector<float> together = multiply(variant.fn, w, x, rows, &pool);
+          const std::vector<float> together = multiply(variant.fn, w.view, x.view(rows), &pool);
           INFO(std::string(variant.name), " ", std::string(dtype_info(dtype).name), " rows ", rows,
                " threads ", threads);
           REQUIRE(std::memcmp(together.data(), alone.data(), together.size() * sizeof(float)) == 0);
@@ -174,7 +157,7 @@ TEST_CASE("jobs of one call share the input and give the bits of single calls") 
       ThreadPool pool(2, /*pin=*/false);
       variant.fn(ExecContext{&pool, nullptr}, x.view(rows), jobs, 3);
       for (int j = 0; j < 3; ++j) {
-        const std::vector<float> single = multiply(variant.fn, *weights[j], x, rows);
+        const std::vector<float> single = multiply(variant.fn, weights[j]->view, x.view(rows));
         CHECK(std::memcmp(outs[j].data(), single.data(), single.size() * sizeof(float)) == 0);
       }
     }
@@ -200,7 +183,7 @@ TEST_CASE("bias and residual are added after the dot product, and strides are ke
         job.out = out.data();
         job.out_stride = kStride;
         variant.fn(ExecContext{}, x.view(rows), &job, 1);
-        const std::vector<float> plain = multiply(variant.fn, w, x, rows);
+        const std::vector<float> plain = multiply(variant.fn, w.view, x.view(rows));
         for (int64_t r = 0; r < rows; ++r) {
           for (int64_t o = 0; o < kStride; ++o) {
             const float actual = out[static_cast<size_t>(r * kStride + o)];
@@ -225,8 +208,8 @@ TEST_CASE("MXFP4: every exponent, down to subnormal scales, gives the product") 
       w.bytes[block * 17] = static_cast<uint8_t>(block / 3);
     for (const int64_t rows : {1, 3}) {
       const Input x(rows, 96, 1.0F);
-      const std::vector<float> expected = multiply(matmul_ref, w, x, rows);
-      const std::vector<float> actual = multiply(variant.fn, w, x, rows);
+      const std::vector<float> expected = multiply(matmul_ref, w.view, x.view(rows));
+      const std::vector<float> actual = multiply(variant.fn, w.view, x.view(rows));
       for (size_t i = 0; i < actual.size(); ++i) {
         INFO(std::string(variant.name), " rows ", rows, " element ", i);
         REQUIRE(expected[i] != 0.0F);
@@ -244,21 +227,22 @@ TEST_CASE("extreme weights and inputs") {
         for (const uint8_t fill : {uint8_t{0x00}, uint8_t{0x7F}, uint8_t{0x80}, uint8_t{0xFF}}) {
           Weights w(dtype, 18, 512, fill);
           Input x(rows, 512, 127.0F);
-          const std::vector<float> expected = multiply(matmul_ref, w, x, rows);
-          const std::vector<float> actual = multiply(variant.fn, w, x, rows);
+          const std::vector<float> expected = multiply(matmul_ref, w.view, x.view(rows));
+          const std::vector<float> actual = multiply(variant.fn, w.view, x.view(rows));
           for (size_t i = 0; i < expected.size(); ++i) {
             INFO(std::string(variant.name), " ", std::string(dtype_info(dtype).name), " fill ",
                  static_cast<int>(fill), " rows ", rows, " element ", i);
             const auto o = static_cast<int64_t>(i) % 18;
             CHECK(std::fabs(static_cast<double>(actual[i]) - expected[i]) <=
-                  bound(w.magnitude(o, x, static_cast<int64_t>(i) / 18), 512));
+                  test::rounding_bound(w.magnitude(o, x, static_cast<int64_t>(i) / 18), 512));
           }
         }
         // An input of zeros gives exact zeros; subnormal weight scales stay within bounds.
         std::mt19937 rng(9);
         const Weights w(dtype, 18, 512, 0.05F, rng);
         const Input zeros(rows, 512, 0.0F);
-        for (const float value : multiply(variant.fn, w, zeros, rows)) CHECK(value == 0.0F);
+        for (const float value : multiply(variant.fn, w.view, zeros.view(rows)))
+          CHECK(value == 0.0F);
         check_against_reference(variant, dtype, {rows, 18, 512}, 3e-8F);
       }
     }

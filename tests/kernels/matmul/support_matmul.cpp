@@ -71,11 +71,27 @@ void set_block_scales(auto& block, float d, float min) {
 
 float normal(std::mt19937& rng) { return std::normal_distribution<float>(0.0F, 1.0F)(rng); }
 
+std::vector<float> multiply(MatmulFn fn, const WeightView& weight, const ActivationView& x,
+                            ThreadPool* pool) {
+  std::vector<float> out(static_cast<size_t>(x.rows * weight.rows), kPoison);
+  MatmulArgs job;
+  job.weight = weight;
+  job.out = out.data();
+  job.out_stride = weight.rows;
+  fn(ExecContext{pool, nullptr}, x, &job, 1);
+  return out;
+}
+
+double rounding_bound(double magnitude, int64_t terms) {
+  return magnitude * static_cast<double>(terms + 8) * 0x1p-24 + 1e-37;
+}
+
 std::vector<Variant> variants() {
   std::vector<Variant> found;
   for (const auto& [table, runs_here] : cpu_kernels())
     if (runs_here && table->matmul != matmul_ref)
-      found.push_back({table->name, table->matmul, table->quantize, table->rounds_halves});
+      found.push_back({table->name, table->matmul, table->quantize,
+                       table->half_rounding != HalfRounding::kNone});
   return found;
 }
 

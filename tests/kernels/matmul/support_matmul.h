@@ -1,6 +1,7 @@
 #pragma once
 // Random weights of every type, quantized inputs, and the variants that this CPU can run.
 
+#include <limits>
 #include <random>
 #include <string_view>
 #include <vector>
@@ -31,6 +32,17 @@ inline constexpr DType kAllTypes[] = {
     DType::kIQ2_S,        DType::kIQ3_XXS,      DType::kIQ3_S,   DType::kIQ1_S,   DType::kIQ1_M};
 
 float normal(std::mt19937& rng);
+
+/// What outputs hold before they are written.
+inline constexpr float kPoison = std::numeric_limits<float>::quiet_NaN();
+
+/// [x.rows, weight.rows]
+std::vector<float> multiply(MatmulFn fn, const WeightView& weight, const ActivationView& x,
+                            ThreadPool* pool = nullptr);
+
+/// The bound of one output: the f32 roundings of a sum of `terms` products whose magnitudes sum up
+/// to `magnitude`. The order is free, so each term may pass through all later additions.
+double rounding_bound(double magnitude, int64_t terms);
 
 class Input;
 
