@@ -285,22 +285,25 @@ struct HalfMatmul {
     const int x = slots.x_slot();
     HalfOperands<Tile::kM, Tile::kN> operands;
     HEARTH_UNROLL
-    for (int m = 0; m < Tile::kM; ++m) HEARTH_UNROLL
-    for (int half = 0; half < 2; ++half) {
-      const int i = first_output() + m * 16 + half * 8 + row;
-      operands.weight[m][half] = weights + i * Stages::kWeightPitch;
+    for (int m = 0; m < Tile::kM; ++m) {
+      const int tile = first_output() + m * 16;
       if constexpr (Format::kSwizzled) {
-        operands.weight[m][half] += half_chunk(i, quad);
+        const int i = tile + simt::lane_index() % 16;
+        operands.weight[m][0] =
+            weights + i * Stages::kWeightPitch + half_chunk(i, simt::lane_index() / 16);
       } else {
-        operands.weight[m][half] +=
-            (copies.misaligned[m][half] + turn / Stages::kTurns * Stages::kWeightBytes) % 16;
+        HEARTH_UNROLL
+        for (int half = 0; half < 2; ++half)
+          operands.weight[m][half] =
+              weights + (tile + half * 8 + row) * Stages::kWeightPitch +
+              (copies.misaligned[m][half] + turn / Stages::kTurns * Stages::kWeightBytes) % 16;
       }
     }
     // With few rows, columns beyond the last are that one again. With many there is room for all;
     // what lies there then is not stored, and no other column sees it.
-    const int of_b = first_row() + row;
-    operands.column = x + (Tile::kSplit ? min_of(of_b, last_row) : of_b) * 128;
-    operands.column += half_chunk(Tile::kSplit ? min_of(of_b, last_row) : of_b, quad);
+    int of_b = first_row() + simt::lane_index() % 8;
+    if constexpr (Tile::kSplit) of_b = min_of(of_b, last_row);
+    operands.column = x + of_b * 128 + half_chunk(of_b, simt::lane_index() / 8);
     operands.sum_row = first_row() + 2 * quad;
     operands.piece = args.staged_rows * 128;
     operands.sums = x + args.staged_rows * Stages::kX * 2;

@@ -32,28 +32,32 @@ using WideTile = HalfTile<false, 4, 2, 2, 4>;
 /// More: 128 outputs by 128 rows, 32 by 64 for each warp.
 using SquareTile = HalfTile<false, 4, 2, 2, 8>;
 
-/// Rows of x in shared memory: pieces of 64 values, in each piece row after row of 128 bytes. Eight
-/// lanes read 16 bytes of two rows' halves at a time: odd rows have their halves the other way
-/// round, so that these lie in different banks.
-HEARTH_KERNEL int half_chunk(int row, int chunk) { return (chunk ^ row % 2 * 4) * 16; }
+/// Rows of x in shared memory: pieces of 64 values, in each piece row after row of 128 bytes. The
+/// 16 bytes of chunk c lie where chunk c ^ row % 8 would: the same chunk of eight rows, which is
+/// read at a time, lies in different banks. (PTX ISA: 128-byte swizzling.)
+HEARTH_KERNEL int half_chunk(int row, int chunk) { return (chunk ^ row % 8) * 16; }
 
 /// Where a lane's rows of weights and of x begin in a stage, in bytes of shared memory: offsets
 /// take half the registers of pointers.
 template <int kM, int kN>
 struct HalfOperands {
-  int weight[kM][2];  // rows `row` and `row` + 8 of a tile
-  int column;         // its row of x as a column of b, at its 16 bytes of group 0
+  int weight[kM][2];  // rows `row` and `row` + 8 of a tile; kSwizzled: [0], for load_matrices()
+  int column;         // for load_matrices(): row lane % 8 of x as a column of b, chunk lane / 8
   int piece;          // from 64 values of x to the next ones
   int sums;           // floats, of a group of 32 or of its halves: [group or half][row]
   int sum_pitch;      // from one of them to the next, in floats
   int sum_row;        // its first row of x as a column of c; the second follows
 };
 
-/// A lane's 8 values of x of a group, for tile n of its rows. Rows begin at multiples of 128 bytes.
+/// What a lane needs of x for the two products of a group, for tile n of its rows: b[product]. Rows
+/// begin at multiples of 128 bytes.
 template <int kM, int kN>
-HEARTH_KERNEL simt::Vec16 load_column(const HalfOperands<kM, kN>& operands, int n, int group) {
+HEARTH_KERNEL void load_column(const HalfOperands<kM, kN>& operands, int n, int group,
+                               uint32_t (&b)[2][2]) {
   const int at = (operands.column ^ group % 2 * 64) + group / 2 * operands.piece + n * 8 * 128;
-  return *reinterpret_cast<const simt::Vec16*>(simt::shared_memory() + at);
+  uint32_t words[4];
+  simt::load_matrices(words, simt::shared_memory() + at);
+  for (int i = 0; i < 4; ++i) b[i / 2][i % 2] = words[i];
 }
 
 /// Shared memory of a cta: weights in slots of their own, since a slot of them may last for several

@@ -5,9 +5,7 @@
 
 namespace hearth::kernels::HEARTH_SIMT {
 
-/// x is 16-bit floats of the weights' type (RoundRowsKernel in float_matmul.cu). Which values share
-/// a product is free as long as a and b agree: a lane takes 8 that lie next to each other, in one
-/// load.
+/// x is 16-bit floats of the weights' type (RoundRowsKernel in float_matmul.cu).
 template <bool kBf16>
 struct FloatFormat {
   static constexpr int kStep = 64;
@@ -39,26 +37,23 @@ struct FloatFormat {
   template <int kM, int kN>
   static HEARTH_KERNEL void multiply(const HalfOperands<kM, kN>& operands, int group,
                                      float (&sums)[kM][kN][4]) {
-    simt::Vec16 a[kM][2];
+    uint32_t a[kM][2][4];
     HEARTH_UNROLL
     for (int m = 0; m < kM; ++m) HEARTH_UNROLL
-    for (int i = 0; i < 2; ++i) {
-      a[m][i] = *reinterpret_cast<const simt::Vec16*>(simt::shared_memory() +
-                                                      (operands.weight[m][i] ^ group * 64));
-    }
+    for (int product = 0; product < 2; ++product)
+      simt::load_matrices(a[m][product], simt::shared_memory() +
+                                             (operands.weight[m][0] ^ (group * 64 + product * 32)));
     HEARTH_UNROLL
     for (int n = 0; n < kN; ++n) {
-      const simt::Vec16 b = load_column(operands, n, group);
+      uint32_t b[2][2];
+      load_column(operands, n, group, b);
       HEARTH_UNROLL
-      for (int i = 0; i < 4; i += 2) HEARTH_UNROLL
+      for (int product = 0; product < 2; ++product) HEARTH_UNROLL
       for (int m = 0; m < kM; ++m) {
-        const uint32_t words[4] = {a[m][0].word[i], a[m][1].word[i], a[m][0].word[i + 1],
-                                   a[m][1].word[i + 1]};
-        const uint32_t of_x[2] = {b.word[i], b.word[i + 1]};
         if constexpr (kBf16) {
-          simt::mma_bf16(sums[m][n], words, of_x);
+          simt::mma_bf16(sums[m][n], a[m][product], b[product]);
         } else {
-          simt::mma_f16(sums[m][n], words, of_x);
+          simt::mma_f16(sums[m][n], a[m][product], b[product]);
         }
       }
     }

@@ -155,10 +155,10 @@ struct QuantizedFormat {
       weights[m] = load_weights(operands.weight[m], four[m], first_group + group, quad);
     HEARTH_UNROLL
     for (int n = 0; n < kN; ++n) {
-      const simt::Vec16 x = load_column(operands, n, group);
+      uint32_t b[2][2];
+      load_column(operands, n, group, b);
       LaneSums of_x{};
       if constexpr (kSums > 0) of_x = load_sums(operands, group, n);
-      const uint32_t b[2][2] = {{x.word[0], x.word[1]}, {x.word[2], x.word[3]}};
       float start[2] = {0.0F, 0.0F};
       if constexpr (kStart) {
         for (int i = 0; i < 2; ++i) start[i] = of_x.half[0].of_column[i] * (-kOffset / kUnit);

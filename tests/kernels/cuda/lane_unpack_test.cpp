@@ -54,8 +54,9 @@ TEST_CASE("a value's place in a block of activations is taken once") {
   bool taken[32] = {};
   for (int i = 0; i < 32; ++i) taken[simt::half_offset(i)] = true;
   for (const bool place : taken) CHECK(place);
-  CHECK(simt::half_offset(5) == 9);   // quad 1, low
-  CHECK(simt::half_offset(16) == 4);  // quad 0, high
+  CHECK(simt::half_offset(5) == 3);    // quad 1: k = 3
+  CHECK(simt::half_offset(6) == 10);   // quad 1: k = 8 + 2
+  CHECK(simt::half_offset(31) == 31);  // quad 3, of the second product
 }
 
 }  // namespace hearth::kernels::emulated
