@@ -51,5 +51,9 @@ target_sources(hearth_cuda PRIVATE ${cuda_sources})
 set_target_properties(hearth_cuda PROPERTIES CUDA_STANDARD_REQUIRED OFF)
 target_compile_options(hearth_cuda PRIVATE
   $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;-fmad=false;-Werror=all-warnings>)
+# What 9.0 alone can do is compiled for 90a alone, and used where that is there.
+if("90a" IN_LIST HEARTH_CUDA_ARCHITECTURES OR "90a-real" IN_LIST HEARTH_CUDA_ARCHITECTURES)
+  target_compile_definitions(hearth_cuda PRIVATE HEARTH_CUDA_90A)
+endif()
 list(JOIN HEARTH_CUDA_ARCHITECTURES ", " cuda_list)
 message(STATUS "Hearth: CUDA ${CMAKE_CUDA_COMPILER_VERSION} for architectures ${cuda_list}")

@@ -14,6 +14,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 
 #include "kernels/cuda/op_context.h"
@@ -50,6 +51,8 @@ HEARTH_KERNEL Ctas cta_index() {
 }
 HEARTH_KERNEL void sync_cta() { __syncthreads(); }
 HEARTH_KERNEL void sync_warp() { __syncwarp(); }
+/// Ends the process: the kernel is none for this device.
+HEARTH_KERNEL void stop() { __trap(); }
 
 /// The value of lane `lane ^ mask`.
 template <typename T>
@@ -63,9 +66,9 @@ HEARTH_KERNEL T shuffle(T value, int lane) {
   return __shfl_sync(0xFFFFFFFFU, value, lane);
 }
 
-/// The cta's dynamic shared memory, aligned to 16 bytes; `launch` says how much there is.
+/// The cta's dynamic shared memory, aligned to 1024 bytes; `launch` says how much there is.
 HEARTH_KERNEL unsigned char* shared_memory() {
-  extern __shared__ __align__(16) unsigned char hearth_shared[];
+  extern __shared__ __align__(1024) unsigned char hearth_shared[];
   return hearth_shared;
 }
 
@@ -75,6 +78,7 @@ inline int thread_index() { return emulator::thread_index(); }
 inline Ctas cta_index() { return emulator::cta_index(); }
 inline void sync_cta() { emulator::sync_cta(); }
 inline void sync_warp() { emulator::sync_warp(); }
+inline void stop() { std::abort(); }
 template <typename T>
 T shuffle_xor(T value, int mask) {
   static_assert(sizeof(T) == 4);
@@ -336,7 +340,7 @@ HEARTH_KERNEL void mma_bf16(float (&c)[4], const uint32_t (&a)[4], const uint32_
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #else
-  __trap();
+  stop();
 #endif
 }
 

@@ -6,7 +6,7 @@
 
 namespace hearth::kernels::HEARTH_SIMT {
 
-/// Stages that fit a cta, 2 to 4; shared memory for a launch, 0 if two do not fit.
+/// Stages that fit a cta, 2 to 5; shared memory for a launch, 0 if two do not fit.
 template <typename Format, typename Tile>
 size_t plan_half(const simt::OpContext& op, TensorMatmulArgs& args) {
   using Kernel = HalfMatmul<Format, Tile>;
@@ -14,8 +14,8 @@ size_t plan_half(const simt::OpContext& op, TensorMatmulArgs& args) {
   args.staged_rows = whole ? Tile::kRows : args.rows;
   const size_t fold =
       Tile::kSplit ? size_t{kParts} * Tile::kOutputs * Tile::kRows * sizeof(float) : size_t{0};
-  const int most = Tile::kSplit ? Format::kSplitStages : 4;
-  for (args.stages = most; args.stages >= 2; --args.stages) {
+  const int most = Tile::kSplit ? Format::kSplitStages : 4 + Kernel::kLag;
+  for (args.stages = most; args.stages >= 2 + Kernel::kLag; --args.stages) {
     const HalfLayout layout = Kernel::Stages::layout(args.stages, args.staged_rows);
     const size_t bytes = std::max(static_cast<size_t>(layout.team_bytes()) * Kernel::kTeams, fold);
     if (bytes <= op.shared_bytes_per_cta) return bytes;
@@ -87,7 +87,12 @@ void launch_half_matmul(const ExecContext& context, TensorMatmulArgs args, size_
   using Few = SplitTile<Format::kSplitTiles>;
   bool done = false;
   if constexpr (!kOneTile) {
-    if (rows_each > WideTile::kRows && fills_device<SquareTile>(context, args))
+    const bool groups = simt::op_context(context).has_group_products;
+    if (groups && rows_each > WideTile::kRows && fills_device<GroupTile<16>>(context, args))
+      done = launch_half_tile<Format, GroupTile<16>>(context, args, scratch_used);
+    if (!done && groups && rows_each > MediumTile::kRows)
+      done = launch_half_tile<Format, GroupTile<8>>(context, args, scratch_used);
+    if (!done && rows_each > WideTile::kRows && fills_device<SquareTile>(context, args))
       done = launch_half_tile<Format, SquareTile>(context, args, scratch_used);
     if (!done && rows_each > MediumTile::kRows)
       done = launch_half_tile<Format, WideTile>(context, args, scratch_used);

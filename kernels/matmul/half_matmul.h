@@ -14,7 +14,8 @@
 //
 // Weights and x come to shared memory by asynchronous copies, some turns ahead. A *turn* is what
 // one slot of x holds. One barrier a turn: behind it all have left the slot of the turn before,
-// which is filled next.
+// which is filled next; or, where products of that turn may still read it (kGroup), of the one
+// before that.
 
 #include <algorithm>
 
@@ -31,6 +32,7 @@ namespace hearth::kernels::HEARTH_SIMT {
 ///   kSums: how many sums of values of x come with each group: of 32, or of 16 each
 ///   kUnit: what sums are multiplied by in the end, behind the scale of x, which may make room
 ///   consume(operands, first_group, groups, quad, sums): the products of a turn
+///   consume_group(…): the same by warpgroups; all but the last batch have ended
 template <typename Format, typename Tile>
 struct HalfMatmul {
   using Args = TensorMatmulArgs;
@@ -41,6 +43,7 @@ struct HalfMatmul {
   static constexpr int kCtas = Tile::kSplit ? 2 : 1;
   static constexpr int kTeams = kThreads / Tile::kTeamThreads;
   static constexpr int kStepTurns = Format::kStep / Stages::kX;
+  static constexpr int kLag = Tile::kGroup ? 1 : 0;  // turns that may still be read
   static_assert(kTeams == (Tile::kSplit ? kParts : 1));
   using Sums = float[Tile::kM][Tile::kN][4];
   // Rows of kSwizzled formats are always aligned.
@@ -76,8 +79,12 @@ struct HalfMatmul {
   }
 
   static HEARTH_KERNEL void run(const Args& args) {
-    at_places<Tile::kOutputs, Tile::kRows, kThreads>(
-        args, [&args](const Place& place) { compute(args, place); });
+    if constexpr (Tile::kGroup && !simt::kHasGroupProducts) {
+      simt::stop();
+    } else {
+      at_places<Tile::kOutputs, Tile::kRows, kThreads>(
+          args, [&args](const Place& place) { compute(args, place); });
+    }
   }
 
   /// The first turn of a part.
@@ -115,7 +122,7 @@ struct HalfMatmul {
     Slots filled{base, base + layout.weight_slots * layout.weight_bytes, layout, 0, 0};
     Slots used = filled;
     const Copies copies = locate(args, place);
-    for (int ahead = 0; ahead + 1 < args.stages; ++ahead) {
+    for (int ahead = 0; ahead + 1 + kLag < args.stages; ++ahead) {
       if (first + ahead < last) stage(args, place, copies, first + ahead, filled);
       filled.advance(first + ahead + 1);
       simt::copy_async_commit();
@@ -125,16 +132,24 @@ struct HalfMatmul {
     [[maybe_unused]] int part = part_after(0, first, steps, turns);
     [[maybe_unused]] int part_end = first_turn(part + 1, steps, turns);
     for (int turn = first; turn < last; ++turn) {
-      wait_for_oldest(args.stages);
+      wait_for_oldest(args.stages - kLag);
+      if constexpr (Tile::kGroup) simt::show_to_products();
       sync_team();
-      const int next = turn + args.stages - 1;
+      // What is slow to begin comes first.
+      if constexpr (Tile::kGroup) consume(args, place, copies, turn, used, sums);
+      const int next = turn + args.stages - 1 - kLag;
       if (next < last) stage(args, place, copies, next, filled);
       filled.advance(next + 1);
       simt::copy_async_commit();
-      consume(args, place, copies, turn, used, sums);
+      if constexpr (Tile::kGroup) {
+        simt::group_wait<1>(sums[0]);
+      } else {
+        consume(args, place, copies, turn, used, sums);
+      }
       used.advance(turn + 1);
       if constexpr (!Tile::kSplit) {
         if (args.partial == nullptr && turn + 1 == part_end) {
+          if constexpr (Tile::kGroup) simt::group_wait<0>(sums[0]);
           add_up(args, place, part, totals, sums);
           part = part_after(part, turn + 1, steps, turns);
           part_end = first_turn(part + 1, steps, turns);
@@ -142,6 +157,7 @@ struct HalfMatmul {
       }
     }
     simt::copy_async_wait<0>();
+    if constexpr (Tile::kGroup) simt::group_wait<0>(sums[0]);
     if constexpr (Tile::kSplit) {
       fold_parts(args, place, sums);
     } else if (args.partial != nullptr) {
@@ -304,13 +320,19 @@ struct HalfMatmul {
     int of_b = first_row() + simt::lane_index() % 8;
     if constexpr (Tile::kSplit) of_b = min_of(of_b, last_row);
     operands.column = x + of_b * 128 + half_chunk(of_b, simt::lane_index() / 8);
+    operands.group_weight = weights + first_output() / 64 * 64 * Stages::kWeightPitch;
+    operands.x = x;
     operands.sum_row = first_row() + 2 * quad;
     operands.piece = args.staged_rows * 128;
     operands.sums = x + args.staged_rows * Stages::kX * 2;
     operands.sum_pitch = Stages::sum_pitch(args.staged_rows);
     const int groups = min_of(args.cols - turn * Stages::kX, Stages::kX) / 32;
-    Format::template consume<Stages::kX>(operands, turn % Stages::kTurns * Stages::kGroups, groups,
-                                         quad, sums);
+    const int first_group = turn % Stages::kTurns * Stages::kGroups;
+    if constexpr (Tile::kGroup) {
+      Format::consume_group(operands, first_group, groups, quad, sums[0]);
+    } else {
+      Format::template consume<Stages::kX>(operands, first_group, groups, quad, sums);
+    }
   }
 
   /// Scale of x in a part, for column i of c of tile n.

@@ -2,6 +2,7 @@
 // Tiles of the tensor-core matmul (half_matmul.h), and where things lie in their shared memory.
 // Included by .cu files after simt.h.
 
+#include "kernels/cuda/warpgroup.h"
 #include "kernels/matmul/matmul_place.h"
 
 namespace hearth::kernels::HEARTH_SIMT {
@@ -12,6 +13,7 @@ template <bool kHasPart, int kWarpsAcrossOutputs, int kWarpsAcrossRows, int kOut
           int kRowTiles>
 struct HalfTile {
   static constexpr bool kSplit = kHasPart;
+  static constexpr bool kGroup = false;  // products are those of warpgroups
   static constexpr int kTeamThreads = kHasPart ? simt::kWarp : 256;
   static constexpr int kWarpsM = kWarpsAcrossOutputs;
   static constexpr int kWarpsN = kWarpsAcrossRows;
@@ -32,6 +34,13 @@ using WideTile = HalfTile<false, 4, 2, 2, 4>;
 /// More: 128 outputs by 128 rows, 32 by 64 for each warp.
 using SquareTile = HalfTile<false, 4, 2, 2, 8>;
 
+/// More than MediumTile has, where warpgroups have products: 64 outputs for each of two, by 64 or
+/// 128 rows.
+template <int kRowTiles>
+struct GroupTile : HalfTile<false, 8, 1, 1, kRowTiles> {
+  static constexpr bool kGroup = true;
+};
+
 /// Rows of x in shared memory: pieces of 64 values, in each piece row after row of 128 bytes. The
 /// 16 bytes of chunk c lie where chunk c ^ row % 8 would: the same chunk of eight rows, which is
 /// read at a time, lies in different banks. (PTX ISA: 128-byte swizzling.)
@@ -42,6 +51,8 @@ HEARTH_KERNEL int half_chunk(int row, int chunk) { return (chunk ^ row % 8) * 16
 template <int kM, int kN>
 struct HalfOperands {
   int weight[kM][2];  // rows `row` and `row` + 8 of a tile; kSwizzled: [0], for load_matrices()
+  int group_weight;   // kSwizzled: the first row of the lane's warpgroup
+  int x;              // the first row of x
   int column;         // for load_matrices(): row lane % 8 of x as a column of b, chunk lane / 8
   int piece;          // from 64 values of x to the next ones
   int sums;           // floats, of a group of 32 or of its halves: [group or half][row]
@@ -80,7 +91,8 @@ struct HalfStages {
   static constexpr int kWeightBytes = Format::template weight_bytes<kW>();
   static constexpr int kWeightPitch = Format::template weight_pitch<kW>();
   static constexpr int kGroups = kX / 32;
-  static_assert(Tile::kOutputs * kWeightPitch % 128 == 0, "rows of x begin at multiples of 128");
+  static constexpr int kAlignment = Tile::kGroup ? 1024 : 128;  // of rows of x
+  static_assert(Tile::kOutputs * kWeightPitch % kAlignment == 0);
   static_assert(kW % kX == 0 && Format::kStep % kW == 0 && kX % 64 == 0);
 
   static HEARTH_HOST_DEVICE HalfLayout layout(int x_slots, int staged_rows) {
@@ -88,14 +100,17 @@ struct HalfStages {
     out.weight_bytes = Tile::kOutputs * kWeightPitch;
     out.x_bytes = staged_rows * kX * 2;
     if (Format::kSums > 0)
-      out.x_bytes += (kGroups * Format::kSums * sum_pitch(staged_rows) * 4 + 127) / 128 * 128;
+      out.x_bytes += round_up(kGroups * Format::kSums * sum_pitch(staged_rows) * 4, kAlignment);
     out.x_slots = x_slots;
     // The slot that is filled must not be that of a turn which is still to come.
     out.weight_slots = (x_slots - 1 + kTurns - 1) / kTurns + 1;
     return out;
   }
   /// From group to group, in floats: room for whole tiles of rows.
-  static HEARTH_HOST_DEVICE int sum_pitch(int staged_rows) { return (staged_rows + 7) / 8 * 8; }
+  static HEARTH_HOST_DEVICE int sum_pitch(int staged_rows) { return round_up(staged_rows, 8); }
+
+ private:
+  static HEARTH_HOST_DEVICE int round_up(int bytes, int to) { return (bytes + to - 1) / to * to; }
 };
 
 }  // namespace hearth::kernels::HEARTH_SIMT

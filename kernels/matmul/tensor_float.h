@@ -33,6 +33,18 @@ struct FloatFormat {
       if (group < groups) multiply(operands, group, sums);
   }
 
+  template <int kN>
+  static HEARTH_KERNEL void consume_group(const HalfOperands<1, kN>& operands, int, int groups, int,
+                                          float (&sums)[kN][4]) {
+    simt::group_arrive(sums);
+    HEARTH_UNROLL
+    for (int product = 0; product < 4; ++product)
+      if (product < 2 * groups)
+        simt::group_multiply<kBf16>(sums, operands.group_weight + product * 32,
+                                    operands.x + product * 32);
+    simt::group_commit();
+  }
+
  private:
   template <int kM, int kN>
   static HEARTH_KERNEL void multiply(const HalfOperands<kM, kN>& operands, int group,

@@ -68,6 +68,26 @@ struct QuantizedFormat {
     }
   }
 
+  /// Weights come from registers. One group's products at a time: a batch for each 64 rows of x, so
+  /// that one is scaled while the next goes on; meanwhile the other warpgroup has its own.
+  template <int kN>
+  static HEARTH_KERNEL void consume_group(const HalfOperands<1, kN>& operands, int first_group,
+                                          int groups, int quad, float (&sums)[kN][4]) {
+    FourScales four[1][2];
+    if constexpr (Unpack::kFourScales) load_four(operands, first_group / 4, four);
+    HEARTH_NO_UNROLL
+    for (int group = 0; group < groups; ++group) {
+      const LaneWeights weights =
+          load_weights(operands.weight[0], four[0], first_group + group, quad);
+      if constexpr (kTwoScales) {
+        multiply_group<0>(operands, weights, group, sums);
+        multiply_group<1>(operands, weights, group, sums);
+      } else {
+        multiply_group<0>(operands, weights, group, sums);
+      }
+    }
+  }
+
  private:
   /// What a lane needs of a tile of weights for a group: words of a for the products of both
   /// halves.
@@ -168,21 +188,64 @@ struct QuantizedFormat {
     }
   }
 
+  /// The products of a group, or of half kHalf of it where that has a scale of its own.
+  template <int kHalf, int kN>
+  static HEARTH_KERNEL void multiply_group(const HalfOperands<1, kN>& operands,
+                                           const LaneWeights& weights, int group,
+                                           float (&sums)[kN][4]) {
+    constexpr int kBatches = kN / 8;
+    float c[kBatches][8][4];
+    HEARTH_UNROLL
+    for (int n = 0; n < kN; ++n) {
+      LaneSums of_x{};
+      if constexpr (kStart) of_x = load_sums(operands, group, n);
+      HEARTH_UNROLL
+      for (int i = 0; i < 4; ++i)
+        c[n / 8][n % 8][i] = kStart ? of_x.half[0].of_column[i % 2] * (-kOffset / kUnit) : 0.0F;
+    }
+    HEARTH_UNROLL
+    for (int batch = 0; batch < kBatches; ++batch) {
+      const int x = operands.x + batch * 64 * 128 + group * 64;
+      for (const auto& a : weights.a) simt::hold(a);
+      simt::group_arrive(c[batch]);
+      simt::group_multiply(c[batch], weights.a[kHalf], x + kHalf * 32);
+      if constexpr (!kTwoScales) simt::group_multiply(c[batch], weights.a[1], x + 32);
+      simt::group_commit();
+    }
+    HEARTH_UNROLL
+    for (int n = 0; n < kN; ++n) {
+      if (n == 0 && kBatches == 2) simt::group_wait<1>(c[0]);
+      if (n % 8 == 0 && n / 8 + 1 == kBatches) simt::group_wait<0>(c[n / 8]);
+      LaneSums of_x{};
+      if constexpr (Unpack::kMin) of_x = load_sums(operands, group, n);
+      add_scaled<kHalf>(c[n / 8][n % 8], weights, of_x, sums[n]);
+    }
+  }
+
+  template <int kHalf>
+  static HEARTH_KERNEL void add_scaled(const float (&c)[4], const LaneWeights& weights,
+                                       const LaneSums& of_x, float (&sums)[4]) {
+    HEARTH_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      const LaneScales& scales = weights.scales[i / 2];
+      sums[i] = fmaf(c[i], scales.scale[kHalf], sums[i]);
+      if constexpr (Unpack::kMin)
+        sums[i] = fmaf(scales.min[kHalf], of_x.half[kHalf].of_column[i % 2], sums[i]);
+    }
+  }
+
   static HEARTH_KERNEL void multiply(const LaneWeights& weights, const uint32_t (&b)[2][2],
                                      const float (&start)[2], const LaneSums& of_x,
                                      float (&sums)[4]) {
-    HEARTH_UNROLL
-    for (int half = 0; half < (kTwoScales ? 2 : 1); ++half) {
-      float c[4];
-      simt::mma_f16_from(c, weights.a[half], b[half], start);
-      if constexpr (!kTwoScales) simt::mma_f16(c, weights.a[1], b[1]);
-      HEARTH_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        const LaneScales& scales = weights.scales[i / 2];
-        sums[i] = fmaf(c[i], scales.scale[half], sums[i]);
-        if constexpr (Unpack::kMin)
-          sums[i] = fmaf(scales.min[half], of_x.half[half].of_column[i % 2], sums[i]);
-      }
+    float c[4];
+    simt::mma_f16_from(c, weights.a[0], b[0], start);
+    if constexpr (kTwoScales) {
+      add_scaled<0>(c, weights, of_x, sums);
+      simt::mma_f16_from(c, weights.a[1], b[1], start);
+      add_scaled<1>(c, weights, of_x, sums);
+    } else {
+      simt::mma_f16(c, weights.a[1], b[1]);
+      add_scaled<0>(c, weights, of_x, sums);
     }
   }
 };

@@ -69,7 +69,7 @@ class EmulatedDevice final : public Device {
         before_map_(std::move(options.before_map)) {
     info_ = {.name = "emulated",
              .index = options.index,
-             .capability = 80,
+             .capability = options.has_group_products ? 90 : 80,
              .multiprocessors = 4,
              .total_bytes = options.free_bytes,
              .free_bytes = options.free_bytes,
@@ -78,6 +78,7 @@ class EmulatedDevice final : public Device {
     op_.device = info_.index;
     op_.multiprocessors = info_.multiprocessors;
     op_.capability = info_.capability;
+    op_.has_group_products = options.has_group_products;
     op_.shared_bytes_per_cta = options.shared_bytes_per_cta;
   }
 

@@ -13,6 +13,7 @@ namespace hearth::kernels {
 /// What it is to show. Its shared memory is a memfd.
 struct EmulatedDeviceOptions {
   size_t shared_bytes_per_cta = size_t{163} << 10;  // as sm_80 has
+  bool has_group_products = false;                  // as 9.0 has
   uint64_t free_bytes = uint64_t{1} << 32;          // bounds what can be allocated
   int32_t index = 0;
   bool isolated = false;  // while another one's ops run, a touch of this one's memory is a fault

@@ -30,6 +30,7 @@ namespace {
 
 constexpr int kLanes = 32;
 constexpr size_t kStackBytes = size_t{256} << 10;
+constexpr size_t kSharedAlignment = 1024;
 constexpr size_t kGuardBytes = 256;  // behind the shared memory; must stay as they are
 constexpr unsigned char kGuard = 0x5A;
 constexpr unsigned char kGarbage = 0xCB;  // as f32 a large negative number, as f16 too
@@ -51,7 +52,10 @@ struct Fiber {
   Wait wait = Wait::kNothing;
   Collective collective = nullptr;
   void* brought = nullptr;
-  std::vector<std::vector<PendingCopy>> groups;  // oldest first; the last one is open
+  std::vector<std::vector<PendingCopy>> groups;    // oldest first; the last one is open
+  std::vector<std::vector<GroupProduct>> batches;  // as well
+  bool arrived = false;                            // since the last batch
+  bool hidden = false;                             // copies have come that products may not see yet
 #if defined(HEARTH_ASAN_FIBERS)
   void* fake_stack = nullptr;
 #endif
@@ -68,6 +72,7 @@ struct Machine {
   Ctas cta;
   int current = -1;
   int64_t launches = 0;
+  int64_t group_products = 0;
   Record* record = nullptr;
   Order wanted = Order::kForward;
   std::mt19937 random{1};
@@ -116,6 +121,7 @@ void thread_main() {
   (*machine.thread)();
   HEARTH_CHECK(self().groups.size() <= 1 && (self().groups.empty() || self().groups[0].empty()),
                "a thread waits for its copies before it ends");
+  HEARTH_CHECK(self().batches.empty(), "a thread waits for its products before it ends");
   self().wait = Wait::kEnd;
   leave();
 }
@@ -124,6 +130,9 @@ void start(Fiber& fiber) {
   fiber.at.prepare(fiber.stack.get(), kStackBytes, thread_main);
   fiber.wait = Wait::kNothing;
   fiber.groups.clear();
+  fiber.batches.clear();
+  fiber.arrived = false;
+  fiber.hidden = false;
 }
 
 void arrange(int threads) {
@@ -258,6 +267,53 @@ double dot_halves(uint32_t a, uint32_t b) {
   return sum;
 }
 
+/// Value k of row `row` of an operand in shared memory, as the descriptor says.
+uint32_t value_at(uint64_t descriptor, int row, int k) {
+  HEARTH_CHECK(descriptor >> 62 == 1 && (descriptor >> 49 & 7U) == 0,
+               "operands are swizzled by 128 bytes from a multiple of 1024 on");
+  const auto in_16_bytes = [descriptor](int bit) {
+    return static_cast<size_t>(descriptor >> bit & 0x3FFFU) * 16;
+  };
+  const auto of_row = static_cast<size_t>(row);
+  size_t at =
+      in_16_bytes(0) + of_row / 8 * in_16_bytes(32) + of_row % 8 * 128 + static_cast<size_t>(k) * 2;
+  at ^= (at >> 7 & 7U) << 4;
+  HEARTH_CHECK(at + 2 <= machine.shared_bytes, "operands of products lie in shared memory");
+  uint16_t value;
+  std::memcpy(&value, machine.shared + at, sizeof(value));
+  return value;
+}
+
+uint32_t two_values_at(uint64_t descriptor, int row, int k) {
+  return value_at(descriptor, row, k) | value_at(descriptor, row, k + 1) << 16;
+}
+
+/// A warp's rows of a product, tile by tile as of the products of a warp.
+void do_group_product(void* const* lanes) {
+  uint32_t b[kLanes][2];
+  Product products[kLanes];
+  void* of_lanes[kLanes];
+  const auto product_of = [lanes](int lane) { return static_cast<GroupProduct*>(lanes[lane]); };
+  const GroupProduct& first = *product_of(0);
+  for (int lane = 0; lane < kLanes && !first.in_registers; ++lane)
+    for (int i = 0; i < 4; ++i)
+      product_of(lane)->a[i] = two_values_at(first.a_at, first.warp * 16 + lane / 4 + i % 2 * 8,
+                                             lane % 4 * 2 + i / 2 * 8);
+  for (int n = 0; n < first.tiles; ++n) {
+    for (int lane = 0; lane < kLanes; ++lane) {
+      for (int half = 0; half < 2; ++half)
+        b[lane][half] = two_values_at(first.b_at, n * 8 + lane / 4, lane % 4 * 2 + half * 8);
+      products[lane] = {product_of(lane)->c[n], product_of(lane)->a, b[lane]};
+      of_lanes[lane] = &products[lane];
+    }
+    if (first.bf16) {
+      multiply(of_lanes, dot_halves<bf16_to_f32>);
+    } else {
+      multiply(of_lanes, dot_halves<f16_to_f32>);
+    }
+  }
+}
+
 }  // namespace
 
 void set_order(Order order) { machine.wanted = order; }
@@ -275,15 +331,17 @@ void record_to(Record* record) { machine.record = record; }
 Record* recording() { return machine.record; }
 
 int64_t launches() { return machine.launches; }
+int64_t group_products() { return machine.group_products; }
 
 void run(Ctas ctas, int threads, size_t shared_bytes, const std::function<void()>& thread) {
   HEARTH_CHECK(machine.current < 0, "a kernel does not launch another one");
   ++machine.launches;
   machine.thread = &thread;
   machine.shared_bytes = shared_bytes;
-  machine.shared_storage.resize(shared_bytes + kGuardBytes + 128);
+  machine.shared_storage.resize(shared_bytes + kGuardBytes + kSharedAlignment);
   auto at = reinterpret_cast<uintptr_t>(machine.shared_storage.data());
-  machine.shared = machine.shared_storage.data() + (128 - at % 128) % 128;
+  machine.shared =
+      machine.shared_storage.data() + (kSharedAlignment - at % kSharedAlignment) % kSharedAlignment;
   if (machine.fibers.size() < static_cast<size_t>(threads))
     machine.fibers.resize(static_cast<size_t>(threads));
   for (int z = 0; z < ctas.z; ++z)
@@ -333,6 +391,7 @@ void copy_async_wait(int youngest) {
   while (groups.size() > static_cast<size_t>(youngest) + 1) {
     for (const PendingCopy& copy : groups.front())
       std::memcpy(copy.to, copy.from, static_cast<size_t>(copy.bytes));
+    self().hidden |= !groups.front().empty();
     groups.erase(groups.begin());
   }
 }
@@ -356,6 +415,36 @@ void mma_f16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
 void mma_bf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   Product product{c, a, b};
   meet_warp([](void* const* lanes) { multiply(lanes, dot_halves<bf16_to_f32>); }, &product);
+}
+
+void show_to_products() { self().hidden = false; }
+
+void group_arrive() { self().arrived = true; }
+
+void group_multiply(const GroupProduct& product) {
+  ++machine.group_products;
+  HEARTH_CHECK(self().arrived, "warps arrive before their products");
+  for (const int thread : machine.order)
+    HEARTH_CHECK(!machine.fibers[static_cast<size_t>(thread)].hidden,
+                 "copies are shown to products before a barrier");
+  auto& batches = self().batches;
+  if (batches.empty()) batches.emplace_back();
+  batches.back().push_back(product);
+  batches.back().back().warp = machine.current / kLanes % 4;
+}
+
+void group_commit() {
+  self().arrived = false;
+  self().batches.emplace_back();
+}
+
+void group_wait(int youngest) {
+  auto& batches = self().batches;
+  while (batches.size() > static_cast<size_t>(youngest) + 1) {
+    for (GroupProduct& product : batches.front()) meet_warp(do_group_product, &product);
+    batches.erase(batches.begin());
+  }
+  if (batches.size() == 1 && batches.front().empty()) batches.clear();
 }
 
 }  // namespace hearth::kernels::simt::emulator

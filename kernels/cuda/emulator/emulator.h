@@ -34,6 +34,8 @@ Record* recording();
 
 /// Launches that have run since the program began.
 int64_t launches();
+/// Products of warpgroups that threads have begun since then.
+int64_t group_products();
 
 // What a thread can ask for, inside run().
 int thread_index();
@@ -49,6 +51,23 @@ void copy_async_wait(int youngest);
 void load_matrices(uint32_t (&words)[4], const void* row, bool transposed);
 void mma_bf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
 void mma_f16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
+
+/// A product of kernels/cuda/warpgroup.h. It is computed when it is waited for.
+struct GroupProduct {
+  float (*c)[4];  // [tiles]
+  int tiles;
+  bool bf16;
+  bool in_registers;  // a is, else it lies at a_at
+  uint32_t a[4] = {};
+  uint64_t a_at = 0;
+  uint64_t b_at = 0;
+  int warp = 0;  // of the warpgroup
+};
+void show_to_products();
+void group_arrive();
+void group_multiply(const GroupProduct& product);
+void group_commit();
+void group_wait(int youngest);
 
 template <typename T>
 T shuffle(T value, int from) {

@@ -62,6 +62,12 @@ std::unexpected<Error> unusable(int index, const std::string& why) {
   return fail(ErrorCode::kUnsupported, "GPU " + std::to_string(index) + " cannot be used: " + why);
 }
 
+#if defined(HEARTH_CUDA_90A)
+constexpr bool kBuiltFor90a = true;
+#else
+constexpr bool kBuiltFor90a = false;
+#endif
+
 class CudaDevice final : public Device {
  public:
   CudaDevice(DeviceInfo info, int shared_bytes_per_cta)
@@ -73,6 +79,7 @@ class CudaDevice final : public Device {
     op_.device = info_.index;
     op_.multiprocessors = info_.multiprocessors;
     op_.capability = info_.capability;
+    op_.has_group_products = kBuiltFor90a && info_.capability == 90;
     op_.shared_bytes_per_cta = static_cast<size_t>(shared_bytes_per_cta);
   }
   ~CudaDevice() override {
