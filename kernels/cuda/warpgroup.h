@@ -14,12 +14,14 @@
 // are the same (M. Xie et al., "MMA-Sim", arXiv 2511.10909; tests/kernels/cuda/matmul_test.cpp).
 //
 // Products go on while the threads do something else:
-//   hold(a)               when registers of a were written
-//   group_arrive(c)       before the first one of a batch, and when registers of c were written
+//   hold(c), hold(a)      where registers of them were written
+//   group_arrive()        before the first one of a batch
 //   group_multiply(…)     starts one
 //   group_commit()        ends a batch
-//   group_wait<N>(c)      until all but the N youngest batches are done; c may be read then
-// Until then c belongs to them, and what they read in shared memory must stay.
+//   group_wait<N>()       until all but the N youngest batches are done
+//   hold(c)               where c is read
+// Until then registers belong to them, and what they read in shared memory must stay. Registers
+// that are written while products go on make the compiler wait for these.
 
 #include "kernels/cuda/simt.h"
 
@@ -68,10 +70,8 @@ HEARTH_KERNEL void hold(const uint32_t (&a)[4]) {
   asm volatile("" ::"r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]) : "memory");
 }
 
-template <int kTiles>
-HEARTH_KERNEL void group_arrive(float (&c)[kTiles][4]) {
+HEARTH_KERNEL void group_arrive() {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  hold(c);
   asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 #endif
 }
@@ -82,11 +82,10 @@ HEARTH_KERNEL void group_commit() {
 #endif
 }
 
-template <int kYoungest, int kTiles>
-HEARTH_KERNEL void group_wait(float (&c)[kTiles][4]) {
+template <int kYoungest>
+HEARTH_KERNEL void group_wait() {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kYoungest) : "memory");
-  hold(c);
 #endif
 }
 
@@ -155,15 +154,13 @@ HEARTH_KERNEL void group_multiply(float (&c)[8][4], const uint32_t (&a)[4], int 
 
 #else
 
-inline void hold(const uint32_t (&)[4]) {}
+template <typename Registers>
+void hold(const Registers&) {}
 inline void show_to_products() { emulator::show_to_products(); }
-template <int kTiles>
-void group_arrive(float (&)[kTiles][4]) {
-  emulator::group_arrive();
-}
+inline void group_arrive() { emulator::group_arrive(); }
 inline void group_commit() { emulator::group_commit(); }
-template <int kYoungest, int kTiles>
-void group_wait(float (&)[kTiles][4]) {
+template <int kYoungest>
+void group_wait() {
   emulator::group_wait(kYoungest);
 }
 template <bool kBf16, int kTiles>

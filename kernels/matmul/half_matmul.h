@@ -142,14 +142,14 @@ struct HalfMatmul {
       filled.advance(next + 1);
       simt::copy_async_commit();
       if constexpr (Tile::kGroup) {
-        simt::group_wait<1>(sums[0]);
+        simt::group_wait<1>();
       } else {
         consume(args, place, copies, turn, used, sums);
       }
       used.advance(turn + 1);
       if constexpr (!Tile::kSplit) {
         if (args.partial == nullptr && turn + 1 == part_end) {
-          if constexpr (Tile::kGroup) simt::group_wait<0>(sums[0]);
+          if constexpr (Tile::kGroup) wait_for_sums(sums);
           add_up(args, place, part, totals, sums);
           part = part_after(part, turn + 1, steps, turns);
           part_end = first_turn(part + 1, steps, turns);
@@ -157,7 +157,7 @@ struct HalfMatmul {
       }
     }
     simt::copy_async_wait<0>();
-    if constexpr (Tile::kGroup) simt::group_wait<0>(sums[0]);
+    if constexpr (Tile::kGroup) wait_for_sums(sums);
     if constexpr (Tile::kSplit) {
       fold_parts(args, place, sums);
     } else if (args.partial != nullptr) {
@@ -171,6 +171,11 @@ struct HalfMatmul {
   static HEARTH_KERNEL int part_after(int part, int next, int steps, int turns) {
     while (part + 1 < kParts && first_turn(part + 1, steps, turns) <= next) ++part;
     return part;
+  }
+
+  static HEARTH_KERNEL void wait_for_sums(Sums& sums) {
+    simt::group_wait<0>();
+    simt::hold(sums[0]);
   }
 
   /// Waits for all copies but those of the stages - 2 youngest turns.

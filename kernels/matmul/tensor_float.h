@@ -36,16 +36,26 @@ struct FloatFormat {
   template <int kN>
   static HEARTH_KERNEL void consume_group(const HalfOperands<1, kN>& operands, int, int groups, int,
                                           float (&sums)[kN][4]) {
-    simt::group_arrive(sums);
-    HEARTH_UNROLL
-    for (int product = 0; product < 4; ++product)
-      if (product < 2 * groups)
-        simt::group_multiply<kBf16>(sums, operands.group_weight + product * 32,
-                                    operands.x + product * 32);
+    if (groups == 2) {
+      begin_products<4>(operands, sums);
+    } else {
+      begin_products<2>(operands, sums);
+    }
     simt::group_commit();
   }
 
  private:
+  template <int kProducts, int kN>
+  static HEARTH_KERNEL void begin_products(const HalfOperands<1, kN>& operands,
+                                           float (&sums)[kN][4]) {
+    simt::hold(sums);
+    simt::group_arrive();
+    HEARTH_UNROLL
+    for (int product = 0; product < kProducts; ++product)
+      simt::group_multiply<kBf16>(sums, operands.group_weight + product * 32,
+                                  operands.x + product * 32);
+  }
+
   template <int kM, int kN>
   static HEARTH_KERNEL void multiply(const HalfOperands<kM, kN>& operands, int group,
                                      float (&sums)[kM][kN][4]) {

@@ -203,19 +203,23 @@ struct QuantizedFormat {
       for (int i = 0; i < 4; ++i)
         c[n / 8][n % 8][i] = kStart ? of_x.half[0].of_column[i % 2] * (-kOffset / kUnit) : 0.0F;
     }
+    for (auto& of_batch : c) simt::hold(of_batch);
+    for (const auto& a : weights.a) simt::hold(a);
+    simt::group_arrive();
     HEARTH_UNROLL
     for (int batch = 0; batch < kBatches; ++batch) {
       const int x = operands.x + batch * 64 * 128 + group * 64;
-      for (const auto& a : weights.a) simt::hold(a);
-      simt::group_arrive(c[batch]);
       simt::group_multiply(c[batch], weights.a[kHalf], x + kHalf * 32);
       if constexpr (!kTwoScales) simt::group_multiply(c[batch], weights.a[1], x + 32);
       simt::group_commit();
     }
     HEARTH_UNROLL
     for (int n = 0; n < kN; ++n) {
-      if (n == 0 && kBatches == 2) simt::group_wait<1>(c[0]);
-      if (n % 8 == 0 && n / 8 + 1 == kBatches) simt::group_wait<0>(c[n / 8]);
+      if (n % 8 == 0) {
+        if (n / 8 + 1 < kBatches) simt::group_wait<1>();
+        if (n / 8 + 1 == kBatches) simt::group_wait<0>();
+        simt::hold(c[n / 8]);
+      }
       LaneSums of_x{};
       if constexpr (Unpack::kMin) of_x = load_sums(operands, group, n);
       add_scaled<kHalf>(c[n / 8][n % 8], weights, of_x, sums[n]);

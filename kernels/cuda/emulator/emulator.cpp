@@ -433,12 +433,10 @@ void group_multiply(const GroupProduct& product) {
   batches.back().back().warp = machine.current / kLanes % 4;
 }
 
-void group_commit() {
-  self().arrived = false;
-  self().batches.emplace_back();
-}
+void group_commit() { self().batches.emplace_back(); }
 
 void group_wait(int youngest) {
+  self().arrived = false;
   auto& batches = self().batches;
   while (batches.size() > static_cast<size_t>(youngest) + 1) {
     for (GroupProduct& product : batches.front()) meet_warp(do_group_product, &product);
