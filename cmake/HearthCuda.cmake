@@ -1,7 +1,8 @@
 # hearth_cuda: GPUs as kernels/device.h wants them. With HEARTH_CUDA ON, or AUTO where there is nvcc,
 # it is the .cu files of the kernel families and the CUDA runtime, linked statically: the program
-# starts on machines without a driver, which is loaded when a GPU is first asked for. Else it is the
-# one file that says that this build has no CUDA.
+# starts on machines without a driver, which is loaded when a GPU is first asked for. cuBLAS is
+# loaded for --fast-math-order alone, and not needed to build. Else it is the one file that says that
+# this build has no CUDA.
 #
 # HEARTH_CUDA_ARCHITECTURES: what the kernels are compiled for. The default covers Turing to Hopper,
 # and later ones by the driver's compiler.
@@ -43,7 +44,8 @@ if(CCACHE)
   set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE})
 endif()
 file(GLOB cuda_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/*/*.cu)
-hearth_library(cuda DIRS kernels/cuda/runtime LINK hearth_kernels PRIVATE_LINK CUDA::cudart_static)
+hearth_library(cuda DIRS kernels/cuda/runtime LINK hearth_kernels PRIVATE_LINK CUDA::cudart_static
+               ${CMAKE_DL_LIBS})
 target_sources(hearth_cuda PRIVATE ${cuda_sources})
 # CMake 3.25 does not know how to ask CUDA 13 for C++20, so the flag is spelled out. -fmad=false:
 # products and sums are fused only where the code says so, so that kernels that must agree bit for

@@ -31,6 +31,12 @@ struct DeviceInfo {
 
 class Device;
 
+/// The workspace of a library of matrix products: what cuBLAS asks for at most, on 9.0.
+inline constexpr uint64_t kGemmWorkspaceBytes = uint64_t{32} << 20;
+/// What such a library takes of a GPU. Beside the workspace that is its handle, and its kernels as
+/// they are first used: an estimate.
+inline constexpr uint64_t kGemmLibraryBytes = kGemmWorkspaceBytes + (uint64_t{128} << 20);
+
 enum class MemoryPlace { kDevice, kPinnedHost };
 
 /// Owns a range of memory. The device must outlive it.
@@ -159,6 +165,11 @@ class Device {
   /// Memory for ops that work in two launches, and for steps of so many rows, wanted logits and
   /// pages of all their sequences. Called once, before the first step.
   virtual Status reserve(size_t scratch_bytes, int64_t rows, int64_t logit_rows, int64_t pages) = 0;
+  /// From now on matmuls of many rows go through a library of the device's maker, whose sums depend
+  /// on the number of rows: equal bits (DESIGN §2.3) are given up. Called once, behind reserve().
+  /// Returns the library's name. kUnsupported, with the reason, if it cannot be used: nothing has
+  /// changed then.
+  virtual Result<std::string> use_gemm_library() = 0;
   /// Brings a step's input to the device; waits until that of the step before has been read.
   virtual StepPointers begin_step(const StepInput& input) = 0;
 

@@ -41,6 +41,8 @@ struct StepTables {
 /// Devices that a process can tell apart.
 inline constexpr int32_t kMaxDevices = 64;
 
+class Gemm;  // kernels/cuda/gemm.h
+
 /// One device and the stream that orders its ops. Owned by the backend.
 struct OpContext {
   void* stream = nullptr;           // a cudaStream_t
@@ -51,6 +53,7 @@ struct OpContext {
   size_t shared_bytes_per_cta = 0;  // the most that a launch may ask for
   void* scratch = nullptr;          // device memory for ops that work in two launches
   size_t scratch_bytes = 0;
+  Gemm* gemm = nullptr;  // takes matmuls of many rows (--fast-math-order); null: our kernels do
   StepTables step;
   int* capture_error = nullptr;  // while a step is recorded: takes its first error (a cudaError_t)
 };

@@ -3,6 +3,7 @@
 #include "kernels/cuda/simt.h"
 //
 #include "kernels/matmul/cuda_matmul.h"
+#include "kernels/matmul/gemm_matmul.h"
 #include "kernels/matmul/half_launch.h"
 #include "kernels/matmul/tensor_float.h"
 #include "kernels/quant/cuda_half_rows.h"
@@ -198,6 +199,7 @@ void launch_float(const ExecContext& context, DType type, TensorMatmulArgs args,
     launch_plain(context, type, args);
     return;
   }
+  if (launch_gemm_float(context, type, args)) return;
   const size_t values = static_cast<size_t>(args.rows) * static_cast<size_t>(args.cols);
   const size_t scales = static_cast<size_t>(args.rows) * kParts;
   const size_t used = values * sizeof(uint16_t) + scales * sizeof(float);

@@ -3,6 +3,7 @@
 //
 #include "base/check.h"
 #include "kernels/matmul/cuda_matmul.h"
+#include "kernels/matmul/gemm_matmul.h"
 #include "kernels/matmul/half_launch.h"
 #include "kernels/matmul/tensor_quantized.h"
 #include "kernels/quant/visit.h"
@@ -52,7 +53,7 @@ void launch_quantized_rare(const ExecContext& context, DType type, const TensorM
   quant::visit_block_type(type, [&]<typename Block>() {
     if constexpr (kHasOwnFile<Block>) {
       HEARTH_CHECK(false, "types in wide use have kernels of their own");
-    } else {
+    } else if (!launch_gemm_dequantized(context, args, dequantize<Block>)) {
       launch_half_matmul<QuantizedFormat<Block>, true>(context, args, 0);
     }
   });

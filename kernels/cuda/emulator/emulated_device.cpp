@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "kernels/cuda/emulator/emulated_gemm.h"
 #include "kernels/cuda/simt.h"
 //
 #include "kernels/cuda/ops.h"
@@ -65,6 +66,7 @@ class EmulatedDevice final : public Device {
  public:
   explicit EmulatedDevice(EmulatedDeviceOptions options)
       : isolated_(options.isolated),
+        why_no_gemm_(std::move(options.why_no_gemm)),
         upload_pause_(options.upload_pause),
         before_map_(std::move(options.before_map)) {
     info_ = {.name = "emulated",
@@ -83,6 +85,7 @@ class EmulatedDevice final : public Device {
   }
 
   ~EmulatedDevice() override {
+    gemm_workspace_.reset();
     scratch_.reset();
     step_.reset();
     if (current == this) current = nullptr;
@@ -166,6 +169,12 @@ class EmulatedDevice final : public Device {
     op_.scratch = scratch_->data();
     op_.scratch_bytes = scratch_bytes;
     return {};
+  }
+  Result<std::string> use_gemm_library() override {
+    if (!why_no_gemm_.empty()) return fail(ErrorCode::kUnsupported, why_no_gemm_);
+    HEARTH_ASSIGN_OR_RETURN(gemm_workspace_, allocate(kGemmWorkspaceBytes, "the library"));
+    op_.gemm = &gemm_;
+    return "emulated products";
   }
   StepPointers begin_step(const StepInput& input) override {
     wait_for_uploads();
@@ -296,6 +305,7 @@ class EmulatedDevice final : public Device {
 
   const bool isolated_;
   std::vector<Mapping> mappings_;
+  const std::string why_no_gemm_;
   const std::chrono::milliseconds upload_pause_;
   const std::function<Status()> before_map_;
   DeviceInfo info_;
@@ -303,6 +313,8 @@ class EmulatedDevice final : public Device {
   simt::OpContext op_;
   std::optional<DeviceMemory> scratch_;
   std::optional<DeviceMemory> step_;
+  std::optional<DeviceMemory> gemm_workspace_;
+  EmulatedGemm gemm_;
   StepStaging staging_;
   StepRecords records_;
   std::vector<Upload> uploads_;

@@ -19,6 +19,7 @@ struct EmulatedDeviceOptions {
   bool isolated = false;  // while another one's ops run, a touch of this one's memory is a fault
   std::string uuid = "GPU-emulated";
   std::string why_not_shared = {};
+  std::string why_no_gemm = {};  // why there is no library of matrix products; empty: there is
   std::chrono::milliseconds upload_pause{0};  // after each chunk of an upload
   std::function<Status()> before_map = {};    // an error is that of map_shared()
 };

@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "kernels/cuda/op_context.h"
+#include "kernels/cuda/runtime/cublas_gemm.h"
 #include "kernels/cuda/runtime/cuda_link.h"
 #include "kernels/cuda/runtime/pinned_lane.h"
 #include "kernels/cuda/runtime/shared_memory.h"
@@ -85,6 +86,8 @@ class CudaDevice final : public Device {
   ~CudaDevice() override {
     const CurrentDevice current(info_.index);
     records_.clear();
+    gemm_.reset();
+    gemm_workspace_.reset();
     scratch_.reset();
     step_.reset();
     if (pinned_ != nullptr) check_cuda(cudaFreeHost(pinned_), "cudaFreeHost");
@@ -195,6 +198,21 @@ class CudaDevice final : public Device {
     return {};
   }
 
+  Result<std::string> use_gemm_library() override {
+    // Once for the process, however many GPUs it has.
+    static const auto library = load_cublas(cublas_names(CUDART_VERSION / 1000));
+    if (!library.has_value()) return std::unexpected(library.error());
+    HEARTH_ASSIGN_OR_RETURN(auto workspace, allocate(kGemmWorkspaceBytes, "cuBLAS"));
+    const CurrentDevice current(info_.index);
+    auto gemm = CublasGemm::create(*library, stream_, workspace.data(), workspace.bytes());
+    static_cast<void>(cudaGetLastError());  // or the next call would report what the library met
+    if (!gemm.has_value()) return std::unexpected(gemm.error());
+    gemm_workspace_ = std::move(workspace);
+    gemm_ = std::move(*gemm);
+    op_.gemm = gemm_.get();
+    return gemm_->name();
+  }
+
   StepPointers begin_step(const StepInput& input) override {
     HEARTH_CHECK(step_.has_value(), "the device was told of its largest step");
     staging_.fill(input);
@@ -230,6 +248,8 @@ class CudaDevice final : public Device {
   simt::OpContext op_;
   std::optional<DeviceMemory> scratch_;
   std::optional<DeviceMemory> step_;
+  std::optional<DeviceMemory> gemm_workspace_;
+  std::unique_ptr<CublasGemm> gemm_;
   StepStaging staging_;
   void* pinned_ = nullptr;
   StepRecords records_;

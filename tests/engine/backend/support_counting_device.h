@@ -64,6 +64,7 @@ class CountingDevice final : public kernels::Device {
   Status reserve(size_t scratch_bytes, int64_t rows, int64_t logit_rows, int64_t pages) override {
     return device_->reserve(scratch_bytes, rows, logit_rows, pages);
   }
+  Result<std::string> use_gemm_library() override { return device_->use_gemm_library(); }
   kernels::StepPointers begin_step(const kernels::StepInput& input) override {
     return device_->begin_step(input);
   }

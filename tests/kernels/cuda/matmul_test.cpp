@@ -13,7 +13,6 @@
 
 #include "kernels/cuda/emulator/emulated_device.h"
 #include "kernels/cuda/emulator/emulator.h"
-#include "kernels/quant/dequantize.h"
 #include "kernels/quant/visit.h"
 #include "tests/kernels/cuda/support_device.h"
 #include "tests/kernels/matmul/support_matmul.h"
@@ -21,6 +20,7 @@
 namespace hearth::kernels {
 namespace {
 
+using test::dequantized;
 using test::Input;
 using test::multiply;
 using test::Weights;
@@ -34,17 +34,6 @@ struct Shape {
   int64_t n;
   int64_t cols;
 };
-
-/// The same weights as F32. What is exact of quantized weights is what their type says.
-Weights dequantized(const Weights& w) {
-  std::mt19937 unused;
-  Weights out(DType::kF32, w.view.rows, w.view.cols, 0.0F, unused);
-  for (int64_t o = 0; o < w.view.rows; ++o)
-    quant::dequantize_row(w.view.dtype, w.bytes.data() + static_cast<size_t>(o) * w.view.row_bytes,
-                          reinterpret_cast<float*>(out.bytes.data()) + o * w.view.cols,
-                          w.view.cols);
-  return out;
-}
 
 /// What an output may differ by: f32 roundings of a sum whose magnitudes sum up to `magnitude`, and
 /// the input, which all but F32 weights meet rounded to 11 bits, BF16 weights to 8. What a type

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/quant/dequantize.h"
 #include "kernels/quant/half.h"
 #include "kernels/quant/quantize_rows.h"
 #include "kernels/quant/unpack.h"
@@ -221,6 +222,16 @@ void Input::quantize() {
 ActivationView Input::view(int64_t rows) const {
   auto* self = const_cast<Input*>(this);  // Q8Rows serves outputs too; the matmul only reads
   return {f32_.data(), {self->q_.data(), self->scale_.data(), self->sum16_.data()}, rows, cols_};
+}
+
+Weights dequantized(const Weights& w) {
+  std::mt19937 unused;
+  Weights out(DType::kF32, w.view.rows, w.view.cols, 0.0F, unused);
+  for (int64_t o = 0; o < w.view.rows; ++o)
+    quant::dequantize_row(w.view.dtype, w.bytes.data() + static_cast<size_t>(o) * w.view.row_bytes,
+                          reinterpret_cast<float*>(out.bytes.data()) + o * w.view.cols,
+                          w.view.cols);
+  return out;
 }
 
 ActivationView Input::view_of_row(int64_t r) const {

@@ -67,6 +67,9 @@ class Weights {
   WeightView view;
 };
 
+/// The same weights as F32. What is exact of quantized weights is what their type says.
+Weights dequantized(const Weights& w);
+
 /// Rows of activations in both forms.
 class Input {
  public:
