@@ -55,6 +55,8 @@ Result<std::unique_ptr<Engine>> Engine::load(const EngineOptions& options) {
     impl->kernels +=
         fmt::format("; {} kernels on {} for {} of {} layers", range.device->table().name,
                     range.device->info().name, range.layers.num_layers, plan.num_layers);
+  if (const std::string& library = impl->forward.gemm_library(); !library.empty())
+    impl->kernels += fmt::format("; many rows by {} (--fast-math-order)", library);
   return std::unique_ptr<Engine>(new Engine(std::move(impl)));
 }
 

@@ -60,6 +60,9 @@ struct EngineOptions {
   bool gpu_graphs = true;  // replay decode steps there; else launch each op: the bits are the same
   bool gpu_sampling =
       true;  // draw tokens where the logits are made; else on the CPU: the same ones
+  /// Matmuls of many rows on GPUs may go through a library whose sums depend on the number of rows:
+  /// the bits of an answer then depend on what else runs.
+  bool fast_math_order = false;
   bool hash_logits = false;  // fill TokenEvent::logits_hash, for tests of equal bits
 };
 

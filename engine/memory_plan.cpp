@@ -54,6 +54,7 @@ class Planner {
     base_.limits.rows = std::max(options.step_tokens, base_.parallel);
     base_.limits.logit_rows = base_.parallel * kPromptLogprobRows;
     base_.limits.sequences = base_.parallel;
+    base_.limits.fast_math_order = options.fast_math_order;
     base_.activation_bytes = ForwardPass::workspace_bytes(config, base_.limits);
     base_.available_bytes =
         options.memory_limit_bytes > 0 ? options.memory_limit_bytes : available_memory_bytes();

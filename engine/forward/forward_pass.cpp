@@ -15,8 +15,10 @@ uint64_t op_scratch_bytes(const ModelConfig& config, const ForwardLimits& limits
   // Parts of sums that are shared out: of long contexts, of matmuls with few rows. What does not
   // fit is computed in one piece instead, to the same bits.
   constexpr uint64_t kShared = uint64_t{64} << 20;
-  // Inputs of 16-bit float matrices, 2 bytes each, and the scales of a row's parts.
-  return kShared + uint64_t{largest_matmul_input(config, limits)} * sizeof(uint16_t) +
+  // Inputs of 16-bit float matrices, 2 bytes each, or of dequantized ones, as a library multiplies
+  // them; and the scales of a row's parts.
+  const uint64_t value_bytes = limits.fast_math_order ? sizeof(float) : sizeof(uint16_t);
+  return kShared + uint64_t{largest_matmul_input(config, limits)} * value_bytes +
          uint64_t{matmul_input_rows(config, limits)} * kernels::HalfRows::kParts * sizeof(float);
 }
 
@@ -31,7 +33,8 @@ uint64_t ForwardPass::workspace_bytes(const ModelConfig& config, const ForwardLi
 uint64_t ForwardPass::device_scratch_bytes(const ModelConfig& config, const ForwardLimits& limits) {
   const uint64_t sampler =
       limits.logit_rows > 0 ? DeviceSampler::device_bytes(limits.sequences, config.vocab_size) : 0;
-  return op_scratch_bytes(config, limits) + sampler;
+  const uint64_t library = limits.fast_math_order ? kernels::kGemmLibraryBytes : 0;
+  return op_scratch_bytes(config, limits) + sampler + library;
 }
 
 uint64_t ForwardPass::crossing_bytes(const ModelConfig& config, const ForwardLimits& limits,
@@ -61,7 +64,11 @@ Result<ForwardPass> ForwardPass::create(const Model& model, const kernels::Kerne
   for (const DeviceRange& range : placement.devices)
     HEARTH_RETURN_IF_ERROR(pass.add_device(
         range.layers.has_output ? limits : without_logits(limits), range, placement.weights));
-  if (placement.devices.empty()) return pass;
+  if (placement.devices.empty()) {
+    if (limits.fast_math_order)
+      spdlog::warn("no layers on a GPU: --fast-math-order changes nothing");
+    return pass;
+  }
   HEARTH_ASSIGN_OR_RETURN(pass.crossing_,
                           placement.devices.front().device->allocate_pinned(
                               pass.stream_bytes(static_cast<size_t>(limits.rows)), "the stream"));
@@ -88,6 +95,7 @@ Status ForwardPass::add_device(const ForwardLimits& limits, const DeviceRange& r
                                                  &device));
   HEARTH_RETURN_IF_ERROR(device.reserve(op_scratch_bytes(model_->config(), limits), limits.rows,
                                         limits.logit_rows, limits.step_pages()));
+  if (limits.fast_math_order) HEARTH_RETURN_IF_ERROR(use_gemm_library(device));
   std::unique_ptr<kernels::DeviceLink> link;
   if (!parts_.empty()) {
     kernels::Device& before = *parts_.back().device;
@@ -102,6 +110,20 @@ Status ForwardPass::add_device(const ForwardLimits& limits, const DeviceRange& r
                     .segment = std::move(segment),
                     .link = std::move(link),
                     .host_attention = nullptr});
+  return {};
+}
+
+Status ForwardPass::use_gemm_library(kernels::Device& device) {
+  auto name = device.use_gemm_library();
+  if (name.has_value()) {
+    gemm_library_ = std::move(*name);
+    return {};
+  }
+  if (name.error().code != ErrorCode::kUnsupported) return std::unexpected(name.error());
+  // Of further devices it would say the same.
+  if (parts_.empty())
+    spdlog::warn("--fast-math-order changes nothing: cuBLAS cannot be used: {}",
+                 name.error().message);
   return {};
 }
 

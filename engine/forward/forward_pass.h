@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -65,6 +66,10 @@ class ForwardPass {
   /// and for measuring: the bits are the same.
   void launch_plainly() { records_steps_ = false; }
 
+  /// What multiplies many rows on the devices in its own order (ForwardLimits::fast_math_order):
+  /// "cuBLAS 13.1.0". Empty: our kernels do.
+  [[nodiscard]] const std::string& gemm_library() const { return gemm_library_; }
+
   /// Logits of batch.logit_rows[index] of the last run(), if they came to the host: [vocab_size]
   /// f32. May be written to.
   [[nodiscard]] std::span<float> logits(size_t index) const;
@@ -82,6 +87,7 @@ class ForwardPass {
   ForwardPass(const Model& model, ForwardSegment host) : model_(&model), host_(std::move(host)) {}
   Status add_device(const ForwardLimits& limits, const DeviceRange& range,
                     const WeightsSource& source);
+  Status use_gemm_library(kernels::Device& device);
   Status attend_on_host(const kernels::KernelTable& table, const ForwardLimits& limits);
   void run_on_devices(const kernels::ExecContext& context, const Batch& batch, const KvCache& kv,
                       const std::function<void()>& progress, const LogitUse& use);
@@ -98,6 +104,7 @@ class ForwardPass {
   kernels::PinnedMemory crossing_;  // [rows, hidden_size]: the stream on its way to the first part
   int32_t most_decode_rows_ = 0;
   bool records_steps_ = true;
+  std::string gemm_library_;
   Batch padded_;
 };
 

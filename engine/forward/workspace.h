@@ -15,8 +15,9 @@ namespace hearth {
 struct ForwardLimits {
   int32_t rows = 512;
   int32_t logit_rows = 16;
-  int32_t context_tokens = 0;  // 0: not known; longrope takes its frequencies by it
-  int32_t sequences = 1;       // the most in a step
+  int32_t context_tokens = 0;    // 0: not known; longrope takes its frequencies by it
+  int32_t sequences = 1;         // the most in a step
+  bool fast_math_order = false;  // EngineOptions::fast_math_order: devices need memory for it
 
   /// Page table entries of the largest step: each sequence as long as the context.
   [[nodiscard]] int64_t step_pages() const;

@@ -51,6 +51,8 @@ void add_engine_flags(CLI::App& app, EngineOptions& options) {
              "layers of each GPU in proportion to these, as 3,1; auto: by free memory; also -ts");
   app.add_flag("!--no-kv-offload", options.kv_offload,
                "KV cache of the GPUs' layers in host memory, and attention on the CPU; also -nkvo");
+  app.add_flag("--fast-math-order", options.fast_math_order,
+               "cuBLAS multiplies many rows on GPUs: bits depend on how many");
 }
 
 void spell_out(int argc, char** argv) {

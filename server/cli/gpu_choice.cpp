@@ -130,7 +130,10 @@ void settle(EngineOptions& engine, const MemoryPlan& plan, int32_t sharers) {
   engine.split = {};
   engine.gpu_budget_bytes.clear();
   engine.gpu_sharers = plan.devices.empty() ? 0 : sharers;
-  if (plan.devices.empty()) return;
+  if (plan.devices.empty()) {
+    engine.fast_math_order = false;
+    return;
+  }
   engine.devices.indices.clear();
   for (const DevicePlan& device : plan.devices) {
     engine.devices.indices.push_back(device.index);
@@ -144,8 +147,12 @@ void settle(EngineOptions& engine, const MemoryPlan& plan, int32_t sharers) {
 Status choose_gpu_layers(std::vector<WorkerOptions>& workers) {
   EngineOptions planned = workers.front().engine;
   if (planned.gpu_layers == GpuLayers{GpuLayers::Kind::kCount, 0}) {
-    if (planned.devices != DeviceList() || planned.split != GpuSplit() || !planned.kv_offload)
-      spdlog::warn("--gpu-layers is 0: --device, --split and --no-kv-offload change nothing");
+    if (planned.devices != DeviceList() || planned.split != GpuSplit() || !planned.kv_offload ||
+        planned.fast_math_order)
+      spdlog::warn(
+          "--gpu-layers is 0: --device, --split, --no-kv-offload and --fast-math-order change "
+          "nothing");
+    for (WorkerOptions& worker : workers) worker.engine.fast_math_order = false;
     return {};
   }
   HEARTH_ASSIGN_OR_RETURN(const Probe probe, probe_gpus(planned.devices));
@@ -165,6 +172,8 @@ Status choose_gpu_layers(std::vector<WorkerOptions>& workers) {
                                            offer ? &*offer : nullptr));
   if (offer && plan.devices.empty())
     spdlog::info("all layers on the CPU: not one fits {}", offer->devices.front().name);
+  if (plan.devices.empty() && planned.fast_math_order)
+    spdlog::warn("no layers on a GPU: --fast-math-order changes nothing");
   if (!plan.devices.empty() && !shared)
     spdlog::warn("each worker has a copy of its own of the weights on {}", why_copies);
   for (WorkerOptions& worker : workers) settle(worker.engine, plan, sharers);

@@ -80,6 +80,7 @@ std::vector<WorkerOptions> plan_workers(const ServeOptions& options, const Model
     worker.engine.devices = options.devices;
     worker.engine.split = options.split;
     worker.engine.kv_offload = !options.no_kv_offload;
+    worker.engine.fast_math_order = options.fast_math_order;
     // Stated, not measured by each worker: a restarted worker must plan as the first one did.
     worker.engine.memory_limit_bytes = memory_share(memory, file.mapped_bytes(), num_workers);
     place_threads(worker, places[i], options.threads, num_workers, cpu_limit);

@@ -68,6 +68,8 @@ constexpr OptionRow kTable[] = {
      "How the layers are shared out among several GPUs: in proportion to a number for each. auto: by their free memory."},
     {"--no-kv-offload", "-nkvo", "", "HEARTH_NO_KV_OFFLOAD", "engine", "no_kv_offload", &O::no_kv_offload, "", "false", 0, 0, false,
      "Keeps the KV cache of layers on GPUs in host memory: longer contexts, slower steps. Attention is computed on the CPU then."},
+    {"--fast-math-order", "", "", "HEARTH_FAST_MATH_ORDER", "engine", "fast_math_order", &O::fast_math_order, "", "false", 0, 0, false,
+     "Lets cuBLAS multiply many rows at once on GPUs. The same request may then get other tokens, depending on what else runs."},
     {"--isa", "", "", "HEARTH_ISA", "engine", "isa", &O::isa, "auto|ref|avx2|avx512|neon", "auto", 0, 0, false,
      "Forces the instruction set of the CPU kernels."},
     {"--step-tokens", "", "", "HEARTH_STEP_TOKENS", "engine", "step_tokens", &O::step_tokens, "N", "512", 1, 65'536, false,

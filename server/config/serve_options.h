@@ -50,8 +50,9 @@ struct ServeOptions {
   GpuLayers gpu_layers;
   DeviceList devices;
   GpuSplit split;
-  bool no_kv_offload = false;  // the KV cache of layers on a GPU stays in host memory
-  std::string isa;             // auto, ref, avx2, avx512, neon
+  bool no_kv_offload = false;    // the KV cache of layers on a GPU stays in host memory
+  bool fast_math_order = false;  // EngineOptions::fast_math_order
+  std::string isa;               // auto, ref, avx2, avx512, neon
   int32_t step_tokens = 0;
   int32_t prefill_chunk = 0;
   int32_t memory_limit_mb = 0;   // 0: what the machine and the cgroup have

@@ -35,6 +35,7 @@ void visit_options(Visitor&& visit, Options& options) {
   visit("device", options.engine.devices);
   visit("split", options.engine.split);
   visit("kv-offload", options.engine.kv_offload);
+  visit("fast-math-order", options.engine.fast_math_order);
   visit("gpu-budget", options.engine.gpu_budget_bytes);
   visit("gpu-sharers", options.engine.gpu_sharers);
   visit("hash-logits", options.engine.hash_logits);

@@ -80,6 +80,7 @@ TEST_CASE("without anything the defaults hold") {
   CHECK(options.gpu_layers == GpuLayers{GpuLayers::Kind::kCount, 0});
   CHECK(options.api_keys.empty());
   CHECK_FALSE(options.insecure);
+  CHECK_FALSE(options.fast_math_order);
 }
 
 TEST_CASE("flags as users write them") {
@@ -99,13 +100,14 @@ TEST_CASE("flags as users write them") {
   CHECK(parse({"-ngl", "all"}).gpu_layers.kind == GpuLayers::Kind::kAll);
   CHECK(parse({"--gpu-layers=auto"}).gpu_layers.kind == GpuLayers::Kind::kAuto);
   CHECK_FALSE(parse({"--insecure=false"}).insecure);
+  CHECK(parse({"--fast-math-order"}).fast_math_order);
   CHECK(parse({"--ctx-size", "64", "-np", "2"}).context_tokens == 64);
 }
 
 TEST_CASE("flags win over variables, variables over the file, the file over defaults") {
   const TempFile file(
       "[server]\nport = 1\nhost = \"::1\"\nmax_body_mb = 3\n[access]\n"
-      "api_key = [\"f1\", \"f2\"]\n[engine]\ngpu_layers = 3\n");
+      "api_key = [\"f1\", \"f2\"]\n[engine]\ngpu_layers = 3\nfast_math_order = true\n");
   const Environment environment{{"HEARTH_CONFIG", file.path()},
                                 {"HEARTH_PORT", "2"},
                                 {"HEARTH_HOST", "localhost"},
@@ -117,6 +119,7 @@ TEST_CASE("flags win over variables, variables over the file, the file over defa
   CHECK(parsed->options.max_body_mb == 3);
   CHECK(parsed->options.api_keys == Args{"e1", "e2"});
   CHECK(parsed->options.gpu_layers == GpuLayers{GpuLayers::Kind::kCount, 3});
+  CHECK(parsed->options.fast_math_order);
   CHECK(parsed->options.config == file.path());
   CHECK(parsed->origins.at("--port") == "--port");
   CHECK(parsed->origins.at("--host") == "HEARTH_HOST");

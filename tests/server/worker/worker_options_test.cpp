@@ -32,6 +32,7 @@ TEST_CASE("what the gateway writes, the worker reads") {
   options.engine.step_tokens = 77;
   options.engine.prefill_chunk = 33;
   options.engine.memory_limit_bytes = 1ULL << 40;
+  options.engine.fast_math_order = true;
   options.engine.hash_logits = true;
   const auto back = parse(format_worker_arguments(options));
   REQUIRE(back.has_value());
@@ -48,6 +49,7 @@ TEST_CASE("what the gateway writes, the worker reads") {
   CHECK(back->engine.step_tokens == 77);
   CHECK(back->engine.prefill_chunk == 33);
   CHECK(back->engine.memory_limit_bytes == 1ULL << 40);
+  CHECK(back->engine.fast_math_order);
   CHECK(back->engine.hash_logits);
 }
 
