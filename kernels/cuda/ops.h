@@ -6,7 +6,7 @@
 // matmul, `weights` of an expert_matmul, and `sequences`, which must be those of the context's
 // StepTables. HalfRows are in the order of kernels/cuda/half_layout.h. Each output element is
 // reduced in one order that depends on shapes of weights and heads alone, never on the number of
-// rows.
+// rows; but for matmuls that OpContext::gemm takes.
 
 #include "kernels/kernel_table.h"
 

@@ -51,6 +51,17 @@ test("two GPUs answer as one does, with one upload to each, and a killed worker 
   assert.equal(sum(await two.metric("hearth_worker_weights_uploads_total")), 2);
 });
 
+test("--fast-math-order: the log says who multiplies, or that nothing changes", { skip }, async (t) => {
+  const daemon = await start(["-ngl", "all", "--device", "0,1", "--fast-math-order"]);
+  t.after(() => daemon.stop());
+  assert.match(daemon.log, /many rows by emulated products \(--fast-math-order\)/);
+  await ask(daemon);
+  const without = await start(["-ngl", "0", "--fast-math-order"]);
+  t.after(() => without.stop());
+  assert.match(without.log, /--gpu-layers is 0: .*--fast-math-order change nothing/);
+  assert.doesNotMatch(without.log, /many rows by/);
+});
+
 test("a KV cache in host memory: planned there, and answers", { skip }, async (t) => {
   const daemon = await start(["-ngl", "all", "--device", "all", "--split", "1,2,2", "-nkvo"]);
   t.after(() => daemon.stop());
