@@ -32,8 +32,10 @@ struct HalfRows {
   static constexpr int32_t kParts = 8;
   uint16_t* value = nullptr;  // [rows, cols] f16
   float* scale = nullptr;     // [rows, kParts], powers of two
-  float* sum32 = nullptr;     // [rows, cols / 32]: sums of 32 values as they are in `value`
-  float* sum16 = nullptr;     // [rows, cols / 16]
+  /// [rows, cols / 32]: sums of 32 values as they are in `value`, each as two f16 that add up to it
+  /// (to 22 bits), the larger one in the low half.
+  uint32_t* sum32 = nullptr;
+  float* sum16 = nullptr;  // [rows, cols / 16]
 };
 
 /// The input of a matmul: [rows, cols] in one or more forms. A form that no weight of the group

@@ -36,10 +36,10 @@ size_t dense_ffn(const ModelConfig& c) {
 void lay_out_compact(Arena& arena, Workspace& w, size_t values, size_t rows) {
   w.half.value = arena.take<uint16_t>(values);
   w.half.scale = arena.take<float>(rows * kernels::HalfRows::kParts);
-  w.half.sum32 = arena.take<float>(values / 32 + 1);
+  w.half.sum32 = arena.take<uint32_t>(values / 32 + 1);
   w.half.sum16 = arena.take<float>(values / 16 + 1);
   w.q8.q = reinterpret_cast<int8_t*>(w.half.value);
-  w.q8.scale = w.half.sum32;
+  w.q8.scale = reinterpret_cast<float*>(w.half.sum32);
   w.q8.sum16 = reinterpret_cast<int16_t*>(w.half.sum16);
 }
 

@@ -18,6 +18,12 @@ struct LaneCodes {
   uint32_t high;
 };
 
+/// The same as 16-bit floats, less the offset, in the order of the products: elements 4 quad and
+/// + 2, + 1 and + 3, and these of 16 on.
+struct LaneHalves {
+  uint32_t word[4];
+};
+
 /// scale[h] and min[h] as in quant::Group32; [1] is set where kTwoScales.
 struct LaneScales {
   float scale[2];
@@ -43,6 +49,11 @@ HEARTH_KERNEL float load_f32(const uint8_t* at) { return *reinterpret_cast<const
 HEARTH_KERNEL LaneCodes half_bytes(uint32_t word) {
   return {word & 0x0F0F0F0FU, word >> 4 & 0x0F0F0F0FU};
 }
+
+/// Half-bytes of bytes 0 and 2 of a word as two f16: the low ones more by 1024, the high ones 16
+/// times as large and more by 1024. What arithmetic follows brings that back exactly.
+HEARTH_KERNEL uint32_t low_halves(uint32_t word) { return (word & 0x000F000FU) | 0x64006400U; }
+HEARTH_KERNEL uint32_t high_halves(uint32_t word) { return (word & 0x00F000F0U) | 0x64006400U; }
 
 /// Bit i of the low four becomes bit 4 of byte i.
 HEARTH_KERNEL uint32_t fifth_bits(uint32_t bits) {
@@ -78,7 +89,6 @@ struct LaneUnpack {
   static constexpr int kOffset = 0;
   static constexpr bool kSigned = true;
   static constexpr bool kTwoScales = true;
-  static constexpr bool kFourScales = false;
   static constexpr bool kMin = true;
 
   static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int group, int quad) {
@@ -106,7 +116,6 @@ struct OneScale {
   static constexpr int kOffset = kCodeOffset;
   static constexpr bool kSigned = kCodeOffset == 0 && !kHasMin;
   static constexpr bool kTwoScales = false;
-  static constexpr bool kFourScales = false;  // four groups' are unpacked at once: four_scales()
   static constexpr bool kMin = kHasMin;
 };
 /// What types with one scale for 16 values share.
@@ -116,12 +125,22 @@ struct TwoScales {
   static constexpr int kOffset = kCodeOffset;
   static constexpr bool kSigned = kCodeOffset == 0 && !kHasMin;
   static constexpr bool kTwoScales = true;
-  static constexpr bool kFourScales = false;
   static constexpr bool kMin = kHasMin;
 };
 
 template <>
 struct LaneUnpack<quant::BlockQ4_0> : OneScale<8, false> {
+  static HEARTH_KERNEL LaneHalves halves(const uint8_t* block, int, int quad) {
+    constexpr uint32_t k1032 = 0x64086408U;
+    constexpr uint32_t kSixteenth = 0x2C002C00U;
+    constexpr uint32_t kMinus72 = 0xD480D480U;
+    const uint32_t even = load_u32<2>(block + 2 + 4 * quad);
+    const uint32_t odd = even >> 8;
+    return {{simt::subtract_f16(low_halves(even), k1032),
+             simt::subtract_f16(low_halves(odd), k1032),
+             simt::fma_f16(high_halves(even), kSixteenth, kMinus72),
+             simt::fma_f16(high_halves(odd), kSixteenth, kMinus72)}};
+  }
   static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int, int quad) {
     return half_bytes(load_u32<2>(block + 2 + 4 * quad));
   }
@@ -235,68 +254,6 @@ struct LaneUnpack<quant::BlockQ3_K> : TwoScales<4, false> {
     return {{d * static_cast<float>(quant::unpack_scale_q3k(packed, 2 * group)),
              d * static_cast<float>(quant::unpack_scale_q3k(packed, 2 * group + 1))},
             {}};
-  }
-};
-
-/// The six-bit scales and minima of four groups of Q4_K or Q5_K, a byte each, and what they are
-/// multiplied by.
-struct FourScales {
-  float d;
-  float dmin;
-  uint32_t scale;
-  uint32_t min;
-};
-/// Of groups 0 to 3 or 4 to 7 of a block.
-HEARTH_KERNEL FourScales four_scales(const uint8_t* block, int which) {
-  const uint32_t words[3] = {load_u32<4>(block + 4), load_u32<4>(block + 8),
-                             load_u32<4>(block + 12)};
-  FourScales out{load_f16(block), load_f16(block + 2), words[0] & 0x3F3F3F3FU,
-                 words[1] & 0x3F3F3F3FU};
-  if (which != 0) {
-    out.scale = (words[2] & 0x0F0F0F0FU) | (words[0] >> 2 & 0x30303030U);
-    out.min = (words[2] >> 4 & 0x0F0F0F0FU) | (words[1] >> 2 & 0x30303030U);
-  }
-  return out;
-}
-HEARTH_KERNEL LaneScales scales_of_four(const FourScales& four, int group) {
-  const int shift = group % 4 * 8;
-  return {{four.d * static_cast<float>(four.scale >> shift & 0xFFU), 0.0F},
-          {four.dmin * static_cast<float>(four.min >> shift & 0xFFU), 0.0F}};
-}
-
-/// Scale and minimum of a group, of Q4_K and Q5_K, which begin alike.
-HEARTH_KERNEL LaneScales scales_with_min(const uint8_t* block, int group) {
-  return scales_of_four(four_scales(block, group / 4), group);
-}
-
-template <>
-struct LaneUnpack<quant::BlockQ4_K> : OneScale<0, true> {
-  static constexpr bool kFourScales = true;
-  static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int group, int quad) {
-    const uint8_t* qs = block + 16 + 32 * (group / 2) + 4 * quad;
-    const int shift = 4 * (group % 2);
-    return {load_u32<4>(qs) >> shift & 0x0F0F0F0FU, load_u32<4>(qs + 16) >> shift & 0x0F0F0F0FU};
-  }
-  static HEARTH_KERNEL LaneScales scales(const uint8_t* block, int group) {
-    return scales_with_min(block, group);
-  }
-};
-
-template <>
-struct LaneUnpack<quant::BlockQ5_K> : OneScale<0, true> {
-  static constexpr bool kFourScales = true;
-  static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int group, int quad) {
-    const uint8_t* qs = block + 48 + 32 * (group / 2) + 4 * quad;
-    const uint8_t* qh = block + 16 + 4 * quad;
-    const int shift = 4 * (group % 2);
-    return {(load_u32<4>(qs) >> shift & 0x0F0F0F0FU) | fifth(load_u32<4>(qh), group),
-            (load_u32<4>(qs + 16) >> shift & 0x0F0F0F0FU) | fifth(load_u32<4>(qh + 16), group)};
-  }
-  static HEARTH_KERNEL uint32_t fifth(uint32_t bits, int group) {
-    return (bits >> group & 0x01010101U) << 4;
-  }
-  static HEARTH_KERNEL LaneScales scales(const uint8_t* block, int group) {
-    return scales_with_min(block, group);
   }
 };
 

@@ -160,6 +160,11 @@ HEARTH_KERNEL uint32_t subtract_f16(uint32_t a, uint32_t b) {
   asm("sub.f16x2 %0, %0, %1;" : "+r"(a) : "r"(b));
   return a;
 }
+/// a b + c of two pairs of f16, rounded once.
+HEARTH_KERNEL uint32_t fma_f16(uint32_t a, uint32_t b, uint32_t c) {
+  asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(c) : "r"(a), "r"(b), "r"(c));
+  return c;
+}
 /// Two f16 brought to finite values: infinities to the largest, NaN to anything finite.
 HEARTH_KERNEL uint32_t finite_halves(uint32_t halves) {
 #if __CUDA_ARCH__ >= 800
@@ -185,6 +190,16 @@ inline uint32_t subtract_f16(uint32_t a, uint32_t b) {
   return pack_f16(half_to_float(static_cast<uint16_t>(a)) - half_to_float(static_cast<uint16_t>(b)),
                   half_to_float(static_cast<uint16_t>(a >> 16)) -
                       half_to_float(static_cast<uint16_t>(b >> 16)));
+}
+inline uint32_t fma_f16(uint32_t a, uint32_t b, uint32_t c) {
+  float out[2];
+  for (int i = 0; i < 2; ++i) {
+    const auto half = [i](uint32_t pair) {
+      return half_to_float(static_cast<uint16_t>(pair >> (16 * i)));
+    };
+    out[i] = std::fma(half(a), half(b), half(c));
+  }
+  return pack_f16(out[0], out[1]);
 }
 inline uint32_t finite_halves(uint32_t halves) {
   if ((halves & 0x7C00U) == 0x7C00U) halves = (halves & 0xFFFF8000U) | 0x7BFFU;
@@ -317,17 +332,15 @@ HEARTH_KERNEL void mma_f16(float (&c)[4], const uint32_t (&a)[4], const uint32_t
 #endif
 }
 
-/// c = {start[0], start[1], start[0], start[1]} + a b: columns begin at the same value in all rows.
-HEARTH_KERNEL void mma_f16_from(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
-                                const float (&start)[2]) {
+/// c = a b.
+HEARTH_KERNEL void mma_f16_first(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
 #if __CUDA_ARCH__ >= 800
   asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
-      "{%10,%11,%10,%11};"
+      "{%10,%10,%10,%10};"
       : "=f"(c[0]), "=f"(c[1]), "=f"(c[2]), "=f"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "f"(start[0]),
-        "f"(start[1]));
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "f"(0.0F));
 #else
-  for (int i = 0; i < 4; ++i) c[i] = start[i % 2];
+  for (float& value : c) value = 0.0F;
   mma_f16(c, a, b);
 #endif
 }
@@ -352,9 +365,8 @@ inline void mma_bf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[
 inline void mma_f16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   emulator::mma_f16(c, a, b);
 }
-inline void mma_f16_from(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
-                         const float (&start)[2]) {
-  for (int i = 0; i < 4; ++i) c[i] = start[i % 2];
+inline void mma_f16_first(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  for (float& value : c) value = 0.0F;
   emulator::mma_f16(c, a, b);
 }
 

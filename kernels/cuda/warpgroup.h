@@ -16,7 +16,7 @@
 // Products go on while the threads do something else:
 //   hold(c), hold(a)      where registers of them were written
 //   group_arrive()        before the first one of a batch
-//   group_multiply(…)     starts one
+//   group_multiply(…)     starts one; group_multiply_first(…) one that overwrites c
 //   group_commit()        ends a batch
 //   group_wait<N>()       until all but the N youngest batches are done
 //   hold(c)               where c is read
@@ -34,21 +34,35 @@ inline constexpr bool kHasGroupProducts = true;
 inline constexpr bool kHasGroupProducts = false;
 #endif
 
-/// Where an operand begins in shared memory, at an address there, and that its rows lie as above:
-/// bits 0 to 13 the address, 16 to 29 unused by this swizzle, 32 to 45 the distance of 8 rows, all
-/// in 16 bytes; 62 and 63: swizzled by 128 bytes (PTX ISA, "Matrix Descriptor Format").
+/// Where an operand begins in shared memory, at an address there, and that its rows lie as above,
+/// or as above but of 32 bytes, from a multiple of 256 on: bits 0 to 13 the address, 16 to 29
+/// unused by these swizzles, 32 to 45 the distance of 8 rows, all in 16 bytes; 62 and 63: swizzled
+/// by 128 or 32 bytes (PTX ISA, "Matrix Descriptor Format").
+template <int kRowBytes>
 HEARTH_HOST_DEVICE uint64_t matrix_descriptor(uint32_t address) {
-  return uint64_t{(address & 0x3FFFFU) >> 4} | uint64_t{1} << 16 | uint64_t{1024 >> 4} << 32 |
-         uint64_t{1} << 62;
+  static_assert(kRowBytes == 128 || kRowBytes == 32);
+  constexpr uint64_t kSwizzle = kRowBytes == 128 ? 1 : 3;
+  return uint64_t{(address & 0x3FFFFU) >> 4} | uint64_t{1} << 16 |
+         uint64_t{8 * kRowBytes >> 4} << 32 | kSwizzle << 62;
+}
+
+/// The same for `offset` bytes from shared_memory() on.
+template <int kRowBytes = 128>
+HEARTH_KERNEL uint64_t operand_at(int offset) {
+#if defined(__CUDACC__)
+  const auto base = static_cast<uint32_t>(__cvta_generic_to_shared(shared_memory()));
+#else
+  const uint32_t base = 0;
+#endif
+  return matrix_descriptor<kRowBytes>(base + static_cast<uint32_t>(offset));
+}
+
+/// The operand that begins `bytes` behind another one.
+HEARTH_KERNEL uint64_t behind(uint64_t operand, int bytes) {
+  return operand + static_cast<uint64_t>(bytes / 16);
 }
 
 #if defined(__CUDACC__)
-
-/// `offset` is from shared_memory() on, as below.
-HEARTH_KERNEL uint64_t operand_at(int offset) {
-  return matrix_descriptor(static_cast<uint32_t>(__cvta_generic_to_shared(shared_memory())) +
-                           static_cast<uint32_t>(offset));
-}
 
 /// What this thread wrote to shared memory is there for products behind the next barrier.
 HEARTH_KERNEL void show_to_products() {
@@ -91,10 +105,10 @@ HEARTH_KERNEL void group_wait() {
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 // Operands of the instructions below: tiles of c, and their names in the text.
-#define HEARTH_C1(n) "+f"(c[n][0]), "+f"(c[n][1]), "+f"(c[n][2]), "+f"(c[n][3])
-#define HEARTH_C8(n)                                                                    \
-  HEARTH_C1(n), HEARTH_C1(n + 1), HEARTH_C1(n + 2), HEARTH_C1(n + 3), HEARTH_C1(n + 4), \
-      HEARTH_C1(n + 5), HEARTH_C1(n + 6), HEARTH_C1(n + 7)
+#define HEARTH_C1(how, n) how(c[n][0]), how(c[n][1]), how(c[n][2]), how(c[n][3])
+#define HEARTH_C8(how, n)                                                                 \
+  HEARTH_C1(how, n), HEARTH_C1(how, n + 1), HEARTH_C1(how, n + 2), HEARTH_C1(how, n + 3), \
+      HEARTH_C1(how, n + 4), HEARTH_C1(how, n + 5), HEARTH_C1(how, n + 6), HEARTH_C1(how, n + 7)
 #define HEARTH_NAMES_32                                                    \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
   "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
@@ -102,46 +116,53 @@ HEARTH_KERNEL void group_wait() {
   HEARTH_NAMES_32                                                                      \
   ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
   "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-// Always adds to c; neither operand is negated; rows of both hold consecutive k.
-#define HEARTH_GROUP_PRODUCT(columns, type, names, a, b, tail)                        \
-  "{\n.reg .pred p;\nsetp.eq.u32 p, 0, 0;\nwgmma.mma_async.sync.aligned.m64n" columns \
+// Adds to c, unless `first` is 1; neither operand is negated; rows of both hold consecutive k.
+#define HEARTH_GROUP_PRODUCT(columns, type, names, a, b, tail, first)                         \
+  "{\n.reg .pred p;\nsetp.eq.u32 p, " first ", 0;\nwgmma.mma_async.sync.aligned.m64n" columns \
   "k16.f32." type "." type " {" names "}, " a ", " b ", p, 1, 1, " tail ";\n}"
 #endif
 
 /// a and b in shared memory: 64 or 128 columns.
 template <bool kBf16, int kTiles>
-HEARTH_KERNEL void group_multiply(float (&c)[kTiles][4], int a_offset, int b_offset) {
+HEARTH_KERNEL void group_multiply(float (&c)[kTiles][4], uint64_t a, uint64_t b) {
   static_assert(kTiles == 8 || kTiles == 16);
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  const uint64_t a = operand_at(a_offset);
-  const uint64_t b = operand_at(b_offset);
   if constexpr (kTiles == 8 && kBf16) {
-    asm volatile(HEARTH_GROUP_PRODUCT("64", "bf16", HEARTH_NAMES_32, "%32", "%33", "0, 0")
-                 : HEARTH_C8(0)
+    asm volatile(HEARTH_GROUP_PRODUCT("64", "bf16", HEARTH_NAMES_32, "%32", "%33", "0, 0", "0")
+                 : HEARTH_C8("+f", 0)
                  : "l"(a), "l"(b));
   } else if constexpr (kTiles == 8) {
-    asm volatile(HEARTH_GROUP_PRODUCT("64", "f16", HEARTH_NAMES_32, "%32", "%33", "0, 0")
-                 : HEARTH_C8(0)
+    asm volatile(HEARTH_GROUP_PRODUCT("64", "f16", HEARTH_NAMES_32, "%32", "%33", "0, 0", "0")
+                 : HEARTH_C8("+f", 0)
                  : "l"(a), "l"(b));
   } else if constexpr (kBf16) {
-    asm volatile(HEARTH_GROUP_PRODUCT("128", "bf16", HEARTH_NAMES_64, "%64", "%65", "0, 0")
-                 : HEARTH_C8(0), HEARTH_C8(8)
+    asm volatile(HEARTH_GROUP_PRODUCT("128", "bf16", HEARTH_NAMES_64, "%64", "%65", "0, 0", "0")
+                 : HEARTH_C8("+f", 0), HEARTH_C8("+f", 8)
                  : "l"(a), "l"(b));
   } else {
-    asm volatile(HEARTH_GROUP_PRODUCT("128", "f16", HEARTH_NAMES_64, "%64", "%65", "0, 0")
-                 : HEARTH_C8(0), HEARTH_C8(8)
+    asm volatile(HEARTH_GROUP_PRODUCT("128", "f16", HEARTH_NAMES_64, "%64", "%65", "0, 0", "0")
+                 : HEARTH_C8("+f", 0), HEARTH_C8("+f", 8)
                  : "l"(a), "l"(b));
   }
 #endif
 }
 
 /// a in registers, as F16, and 64 columns. They belong to the product until it is done.
-HEARTH_KERNEL void group_multiply(float (&c)[8][4], const uint32_t (&a)[4], int b_offset) {
+HEARTH_KERNEL void group_multiply(float (&c)[8][4], const uint32_t (&a)[4], uint64_t b) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  const uint64_t b = operand_at(b_offset);
   asm volatile(
-      HEARTH_GROUP_PRODUCT("64", "f16", HEARTH_NAMES_32, "{%32, %33, %34, %35}", "%36", "0")
-      : HEARTH_C8(0)
+      HEARTH_GROUP_PRODUCT("64", "f16", HEARTH_NAMES_32, "{%32, %33, %34, %35}", "%36", "0", "0")
+      : HEARTH_C8("+f", 0)
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+#endif
+}
+
+/// The same for c = a b.
+HEARTH_KERNEL void group_multiply_first(float (&c)[8][4], const uint32_t (&a)[4], uint64_t b) {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  asm volatile(
+      HEARTH_GROUP_PRODUCT("64", "f16", HEARTH_NAMES_32, "{%32, %33, %34, %35}", "%36", "0", "1")
+      : HEARTH_C8("=f", 0)
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
 #endif
 }
@@ -164,23 +185,54 @@ void group_wait() {
   emulator::group_wait(kYoungest);
 }
 template <bool kBf16, int kTiles>
-void group_multiply(float (&c)[kTiles][4], int a_offset, int b_offset) {
+void group_multiply(float (&c)[kTiles][4], uint64_t a, uint64_t b) {
   emulator::group_multiply({.c = c,
                             .tiles = kTiles,
                             .bf16 = kBf16,
+                            .first = false,
                             .in_registers = false,
-                            .a_at = matrix_descriptor(static_cast<uint32_t>(a_offset)),
-                            .b_at = matrix_descriptor(static_cast<uint32_t>(b_offset))});
+                            .a_at = a,
+                            .b_at = b});
 }
-inline void group_multiply(float (&c)[8][4], const uint32_t (&a)[4], int b_offset) {
+inline void group_multiply(float (&c)[8][4], const uint32_t (&a)[4], uint64_t b,
+                           bool first = false) {
   emulator::group_multiply({.c = c,
                             .tiles = 8,
                             .bf16 = false,
+                            .first = first,
                             .in_registers = true,
                             .a = {a[0], a[1], a[2], a[3]},
-                            .b_at = matrix_descriptor(static_cast<uint32_t>(b_offset))});
+                            .b_at = b});
+}
+inline void group_multiply_first(float (&c)[8][4], const uint32_t (&a)[4], uint64_t b) {
+  group_multiply(c, a, b, true);
 }
 
 #endif
+
+/// kBatches products of 64 columns each, kTogether (1 or 2) at a time: begin(batch, c) starts one,
+/// add(n, c[n]) gets each tile of it. Of two together, one is added while the other goes on.
+template <int kBatches, int kTogether, typename Begin, typename Add>
+HEARTH_KERNEL void multiply_in_batches(const Begin& begin, const Add& add) {
+  static_assert(kTogether <= 2 && kBatches % kTogether == 0);
+  HEARTH_UNROLL
+  for (int first = 0; first < kBatches; first += kTogether) {
+    float c[kTogether][8][4];
+    group_arrive();
+    HEARTH_UNROLL
+    for (int i = 0; i < kTogether; ++i) {
+      begin(first + i, c[i]);
+      group_commit();
+    }
+    HEARTH_UNROLL
+    for (int i = 0; i < kTogether; ++i) {
+      if (i + 1 < kTogether) group_wait<1>();
+      if (i + 1 == kTogether) group_wait<0>();
+      hold(c[i]);
+      HEARTH_UNROLL
+      for (int n = 0; n < 8; ++n) add((first + i) * 8 + n, c[i][n]);
+    }
+  }
+}
 
 }  // namespace hearth::kernels::simt

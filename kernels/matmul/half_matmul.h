@@ -31,6 +31,7 @@ namespace hearth::kernels::HEARTH_SIMT {
 ///     copied with what surrounds them
 ///   kSums: how many sums of values of x come with each group: of 32, or of 16 each
 ///   kUnit: what sums are multiplied by in the end, behind the scale of x, which may make room
+///   kSumPairs: sums of 32 come for a step at a time, with its last turn
 ///   consume(operands, first_group, groups, quad, sums): the products of a turn
 ///   consume_group(…): the same by warpgroups; all but the last batch have ended
 template <typename Format, typename Tile>
@@ -272,13 +273,18 @@ struct HalfMatmul {
       for (int r = 0; r < Tile::kRows; r += kApart) copy(r);
     }
     if constexpr (Format::kSums > 0) stage_sums(args, place, turn, rows, values, to);
+    if constexpr (Format::kSumPairs)
+      if (turn % kStepTurns + 1 == kStepTurns)
+        stage_pairs(args, place, turn / kStepTurns, rows, to);
   }
 
   static HEARTH_KERNEL void stage_sums(const Args& args, const Place& place, int turn, int rows,
                                        int values, unsigned char* to) {
     constexpr int kOfTurn = Stages::kGroups * Format::kSums;
     const int sums_of_row = args.cols / 32 * Format::kSums;
-    const auto* sums = (Format::kSums == 2 ? args.sums16 : args.sums32) +
+    const void* of_x = args.sums32;
+    if constexpr (Format::kSums == 2) of_x = args.sums16;
+    const auto* sums = static_cast<const uint32_t*>(of_x) +
                        static_cast<int64_t>(place.row) * sums_of_row + turn * kOfTurn;
     auto* target = reinterpret_cast<float*>(to + args.staged_rows * Stages::kX * 2);
     for (int i = member(); i < rows * kOfTurn; i += Tile::kTeamThreads) {
@@ -287,6 +293,21 @@ struct HalfMatmul {
       if (at * 32 < values * Format::kSums)
         simt::copy_async<4>(target + at * Stages::sum_pitch(args.staged_rows) + row,
                             sums + static_cast<int64_t>(row) * sums_of_row + at);
+    }
+  }
+
+  /// Rows of a step's sums of 32, two f16 each: b of one more product.
+  static HEARTH_KERNEL void stage_pairs(const Args& args, const Place& place, int step, int rows,
+                                        unsigned char* to) {
+    constexpr int kOfStep = Format::kStep / 32;
+    const int sums_of_row = args.cols / 32;
+    const uint32_t* sums =
+        args.sums32 + static_cast<int64_t>(place.row) * sums_of_row + step * kOfStep;
+    for (int i = member(); i < rows * 2; i += Tile::kTeamThreads) {
+      const int row = i / 2;
+      simt::copy_async<16>(
+          to + args.staged_rows * Stages::kX * 2 + row * 32 + pair_chunk(row, i % 2),
+          sums + static_cast<int64_t>(row) * sums_of_row + i % 2 * 4);
     }
   }
 
@@ -330,6 +351,7 @@ struct HalfMatmul {
     operands.sum_row = first_row() + 2 * quad;
     operands.piece = args.staged_rows * 128;
     operands.sums = x + args.staged_rows * Stages::kX * 2;
+    operands.sum_pairs = operands.sums + of_b * 32 + pair_chunk(of_b, simt::lane_index() / 8 % 2);
     operands.sum_pitch = Stages::sum_pitch(args.staged_rows);
     const int groups = min_of(args.cols - turn * Stages::kX, Stages::kX) / 32;
     const int first_group = turn % Stages::kTurns * Stages::kGroups;

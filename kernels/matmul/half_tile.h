@@ -45,6 +45,8 @@ struct GroupTile : HalfTile<false, 8, 1, 1, kRowTiles> {
 /// 16 bytes of chunk c lie where chunk c ^ row % 8 would: the same chunk of eight rows, which is
 /// read at a time, lies in different banks. (PTX ISA: 128-byte swizzling.)
 HEARTH_KERNEL int half_chunk(int row, int chunk) { return (chunk ^ row % 8) * 16; }
+/// The same for rows of 32 bytes: four of them are as long as all banks. (32-byte swizzling.)
+HEARTH_KERNEL int pair_chunk(int row, int chunk) { return (chunk ^ row / 4 % 2) * 16; }
 
 /// Where a lane's rows of weights and of x begin in a stage, in bytes of shared memory: offsets
 /// take half the registers of pointers.
@@ -58,6 +60,7 @@ struct HalfOperands {
   int sums;           // floats, of a group of 32 or of its halves: [group or half][row]
   int sum_pitch;      // from one of them to the next, in floats
   int sum_row;        // its first row of x as a column of c; the second follows
+  int sum_pairs;      // for load_matrices(): sums as pairs of 16-bit floats, chunk lane / 8 % 2
 };
 
 /// What a lane needs of x for the two products of a group, for tile n of its rows: b[product]. Rows
@@ -101,6 +104,7 @@ struct HalfStages {
     out.x_bytes = staged_rows * kX * 2;
     if (Format::kSums > 0)
       out.x_bytes += round_up(kGroups * Format::kSums * sum_pitch(staged_rows) * 4, kAlignment);
+    if (Format::kSumPairs) out.x_bytes += round_up(staged_rows * 32, kAlignment);
     out.x_slots = x_slots;
     // The slot that is filled must not be that of a turn which is still to come.
     out.weight_slots = (x_slots - 1 + kTurns - 1) / kTurns + 1;

@@ -31,7 +31,7 @@ struct TensorMatmulArgs {
   int64_t weight_row_bytes = 0;
   const float* x_f32 = nullptr;       // [rows, cols], of plain multiplications
   const uint16_t* x = nullptr;        // [rows, cols], 16-bit floats of tensor cores
-  const float* sums32 = nullptr;      // [rows, cols / 32], of x
+  const uint32_t* sums32 = nullptr;   // [rows, cols / 32], of x: pairs of f16 (HalfRows)
   const float* sums16 = nullptr;      // [rows, cols / 16]
   const float* part_scale = nullptr;  // [rows, kParts]: multiplies the sum of a part
   int32_t rows = 0;

@@ -14,6 +14,7 @@ struct FloatFormat {
   static constexpr int kSplitStages = 4;
   static constexpr bool kSwizzled = true;
   static constexpr int kSums = 0;
+  static constexpr bool kSumPairs = false;
   static constexpr float kUnit = 1.0F;
   template <int kValues>
   static constexpr int weight_bytes() {
@@ -50,10 +51,12 @@ struct FloatFormat {
                                            float (&sums)[kN][4]) {
     simt::hold(sums);
     simt::group_arrive();
+    const uint64_t a = simt::operand_at(operands.group_weight);
+    const uint64_t b = simt::operand_at(operands.x);
     HEARTH_UNROLL
     for (int product = 0; product < kProducts; ++product)
-      simt::group_multiply<kBf16>(sums, operands.group_weight + product * 32,
-                                  operands.x + product * 32);
+      simt::group_multiply<kBf16>(sums, simt::behind(a, product * 32),
+                                  simt::behind(b, product * 32));
   }
 
   template <int kM, int kN>

@@ -55,7 +55,12 @@ HEARTH_KERNEL void put_half_block(float x, int64_t block, const HalfRows& out) {
   const float sum32 = sum + simt::shuffle_xor(sum, 16);
   out.value[block * 32 + simt::half_offset(lane)] = half;
   if (lane % 16 == 0) out.sum16[block * 2 + lane / 16] = sum;
-  if (lane == 0) out.sum32[block] = sum32;
+  if (lane == 0) {
+    const uint32_t large = simt::pack_f16(sum32, 0.0F);
+    const float rest = sum32 - simt::half_to_float(static_cast<uint16_t>(large));
+    // Of infinity the rest is none.
+    out.sum32[block] = large | (std::isnan(rest) ? 0U : simt::pack_f16(0.0F, rest));
+  }
 }
 
 /// Converts one part of a row whose values are value(0), … by a team of kWarps warps that lie next

@@ -269,15 +269,16 @@ double dot_halves(uint32_t a, uint32_t b) {
 
 /// Value k of row `row` of an operand in shared memory, as the descriptor says.
 uint32_t value_at(uint64_t descriptor, int row, int k) {
-  HEARTH_CHECK(descriptor >> 62 == 1 && (descriptor >> 49 & 7U) == 0,
-               "operands are swizzled by 128 bytes from a multiple of 1024 on");
+  const bool wide = descriptor >> 62 == 1;
+  HEARTH_CHECK((wide || descriptor >> 62 == 3) && (descriptor >> 49 & 7U) == 0,
+               "operands are swizzled, and begin where the pattern does");
   const auto in_16_bytes = [descriptor](int bit) {
     return static_cast<size_t>(descriptor >> bit & 0x3FFFU) * 16;
   };
   const auto of_row = static_cast<size_t>(row);
-  size_t at =
-      in_16_bytes(0) + of_row / 8 * in_16_bytes(32) + of_row % 8 * 128 + static_cast<size_t>(k) * 2;
-  at ^= (at >> 7 & 7U) << 4;
+  size_t at = in_16_bytes(0) + of_row / 8 * in_16_bytes(32) + of_row % 8 * (wide ? 128 : 32) +
+              static_cast<size_t>(k) * 2;
+  at ^= (at >> 7 & (wide ? 7U : 1U)) << 4;
   HEARTH_CHECK(at + 2 <= machine.shared_bytes, "operands of products lie in shared memory");
   uint16_t value;
   std::memcpy(&value, machine.shared + at, sizeof(value));
@@ -303,6 +304,7 @@ void do_group_product(void* const* lanes) {
     for (int lane = 0; lane < kLanes; ++lane) {
       for (int half = 0; half < 2; ++half)
         b[lane][half] = two_values_at(first.b_at, n * 8 + lane / 4, lane % 4 * 2 + half * 8);
+      if (first.first) std::fill_n(product_of(lane)->c[n], 4, 0.0F);
       products[lane] = {product_of(lane)->c[n], product_of(lane)->a, b[lane]};
       of_lanes[lane] = &products[lane];
     }

@@ -57,6 +57,7 @@ struct GroupProduct {
   float (*c)[4];  // [tiles]
   int tiles;
   bool bf16;
+  bool first;         // overwrites c
   bool in_registers;  // a is, else it lies at a_at
   uint32_t a[4] = {};
   uint64_t a_at = 0;

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "kernels/cuda/half_layout.h"
+#include "kernels/cuda/lane_scaled.h"
 #include "kernels/cuda/lane_unpack.h"
 #include "kernels/quant/visit.h"
 #include "tests/kernels/matmul/support_matmul.h"
@@ -50,12 +51,45 @@ TEST_CASE("lanes unpack what the scalar definition says, for every quantized typ
   }
 }
 
+TEST_CASE("lanes unpack codes times scales, exactly, for every chunk of Q4_K and Q5_K") {
+  std::mt19937 rng(6);
+  const auto check = [&]<typename Block>(DType dtype) {
+    const test::Weights weights(dtype, 64, 256, 1.0F, rng);
+    for (const uint8_t* at = weights.bytes.data(); at < weights.bytes.data() + 64 * sizeof(Block);
+         at += sizeof(Block)) {
+      const ScaleBytes bytes = scale_bytes(at);
+      for (int i = 0; i < 8; ++i) {
+        quant::Group32 expected;
+        quant::unpack_group(*reinterpret_cast<const Block*>(at), i, expected);
+        const uint32_t scale = bytes.scale[i / 4] >> (i % 4 * 8) & 0xFFU;
+        REQUIRE(load_f16(at) * static_cast<float>(scale) == expected.scale[0]);
+        const uint32_t min = twice_f16(bytes.min[i / 4], i % 4);
+        REQUIRE((min >> 16) == (min & 0xFFFFU));
+        REQUIRE(load_f16(at + 2) * simt::half_to_float(static_cast<uint16_t>(min)) ==
+                expected.min[0]);
+        for (int quad = 0; quad < 4; ++quad) {
+          const LaneChunk chunk = scaled_chunk<Block>(at, bytes, i / 2, quad);
+          for (int value = 0; value < 8; ++value) {
+            const int of_group = value / 4 * 16 + 4 * quad + value % 4;
+            const uint32_t word =
+                chunk.word[i % 2][value / 4 * 2 + value % 2] >> (value % 4 / 2 * 16);
+            REQUIRE(simt::half_to_float(static_cast<uint16_t>(word)) ==
+                    static_cast<float>(expected.q[of_group]) * static_cast<float>(scale));
+          }
+        }
+      }
+    }
+  };
+  check.operator()<quant::BlockQ4_K>(DType::kQ4_K);
+  check.operator()<quant::BlockQ5_K>(DType::kQ5_K);
+}
+
 TEST_CASE("a value's place in a block of activations is taken once") {
   bool taken[32] = {};
   for (int i = 0; i < 32; ++i) taken[simt::half_offset(i)] = true;
   for (const bool place : taken) CHECK(place);
-  CHECK(simt::half_offset(5) == 3);    // quad 1: k = 3
-  CHECK(simt::half_offset(6) == 10);   // quad 1: k = 8 + 2
+  CHECK(simt::half_offset(5) == 10);   // quad 1: k = 8 + 2
+  CHECK(simt::half_offset(6) == 3);    // quad 1: k = 3
   CHECK(simt::half_offset(31) == 31);  // quad 3, of the second product
 }
 

@@ -89,7 +89,7 @@ class Halves {
   int64_t count_;
   std::optional<OnDevice<uint16_t>> value_;
   OnDevice<float> scale_;
-  OnDevice<float> sum32_;
+  OnDevice<uint32_t> sum32_;
   OnDevice<float> sum16_;
 
  public:
@@ -119,11 +119,11 @@ struct Activations {
   OnDevice<const float> f32;
   std::vector<uint16_t> value;
   std::vector<float> scale;
-  std::vector<float> sum32;
+  std::vector<uint32_t> sum32;
   std::vector<float> sum16;
   OnDevice<uint16_t> on_value;
   OnDevice<float> on_scale;
-  OnDevice<float> on_sum32;
+  OnDevice<uint32_t> on_sum32;
   OnDevice<float> on_sum16;
   ActivationView view;
 };
