@@ -7,18 +7,17 @@
 
 namespace hearth::kernels::HEARTH_SIMT {
 
-/// The six-bit scales and minima of groups 0 to 3 and 4 to 7 of a block, a byte each.
-struct ScaleBytes {
-  uint32_t scale[2];
-  uint32_t min[2];
-};
-
+/// The six-bit scales, or minima, of groups 0 to 3 (which 0) or 4 to 7 of a block, a byte each.
 /// Both types' blocks begin with d, dmin and 12 bytes of these.
-HEARTH_KERNEL ScaleBytes scale_bytes(const uint8_t* block) {
-  const uint32_t words[3] = {load_u32<4>(block + 4), load_u32<4>(block + 8),
-                             load_u32<4>(block + 12)};
-  return {{words[0] & 0x3F3F3F3FU, (words[2] & 0x0F0F0F0FU) | (words[0] >> 2 & 0x30303030U)},
-          {words[1] & 0x3F3F3F3FU, (words[2] >> 4 & 0x0F0F0F0FU) | (words[1] >> 2 & 0x30303030U)}};
+HEARTH_KERNEL uint32_t scale_bytes(const uint8_t* block, int which) {
+  const uint32_t first = load_u32<4>(block + 4);
+  if (which == 0) return first & 0x3F3F3F3FU;
+  return (load_u32<4>(block + 12) & 0x0F0F0F0FU) | (first >> 2 & 0x30303030U);
+}
+HEARTH_KERNEL uint32_t min_bytes(const uint8_t* block, int which) {
+  const uint32_t first = load_u32<4>(block + 8);
+  if (which == 0) return first & 0x3F3F3F3FU;
+  return (load_u32<4>(block + 12) >> 4 & 0x0F0F0F0FU) | (first >> 2 & 0x30303030U);
 }
 
 /// Byte i of a word as two f16. 0x6400 + byte is 1024 + byte.
@@ -58,16 +57,14 @@ struct FifthBits<quant::BlockQ5_K> {
   }
 };
 
-/// Codes times scales of chunk `chunk` of a block. A chunk's groups are the low and the high half
-/// bytes of the same 32 bytes.
+/// Codes times scales of chunk `chunk` of a block, with its half's scale_bytes(). A chunk's groups
+/// are the low and the high half bytes of the same 32 bytes.
 template <typename Block>
-HEARTH_KERNEL LaneChunk scaled_chunk(const uint8_t* block, const ScaleBytes& bytes, int chunk,
-                                     int quad) {
+HEARTH_KERNEL LaneChunk scaled_chunk(const uint8_t* block, uint32_t scales, int chunk, int quad) {
   constexpr uint32_t kMinus1024 = 0xE400E400U;
   constexpr uint32_t kSixteenth = 0x2C002C00U;
   constexpr uint32_t kMinus64 = 0xD400D400U;
   using Fifth = FifthBits<Block>;
-  const uint32_t scales = chunk < 2 ? bytes.scale[0] : bytes.scale[1];
   const uint32_t scale[2] = {twice_f16(scales, chunk % 2 * 2),
                              twice_f16(scales, chunk % 2 * 2 + 1)};
   // low_halves() are 1024 + code, high_halves() 1024 + 16 code.

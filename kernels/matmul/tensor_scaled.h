@@ -22,10 +22,18 @@ struct ScaledFormat : BlockFormat<Block> {
   template <int kX, int kM, int kN>
   static HEARTH_KERNEL void consume(const HalfOperands<kM, kN>& operands, int first_group, int,
                                     int quad, float (&sums)[kM][kN][4]) {
-    // One chunk's loads at a time: two chunks' do not fit the registers.
+    // Chunks whose loads fit the registers together.
+    constexpr int kTogether = kX == 64 || Block::kType == DType::kQ5_K ? 1 : 2;
     HEARTH_NO_UNROLL
-    for (int chunk = 0; chunk < kX / 64; ++chunk)
-      multiply(operands, first_group / 2 + chunk, chunk, quad, sums);
+    for (int first = 0; first < kX / 64; first += kTogether) {
+      const int of_block = first_group / 2 + first;
+      RowHead heads[kM][2];
+      HEARTH_UNROLL
+      for (int m = 0; m < kM; ++m) load_heads(operands.weight[m], of_block / 2, heads[m]);
+      HEARTH_UNROLL
+      for (int i = 0; i < kTogether; ++i)
+        multiply(operands, heads, of_block + i, first + i, quad, sums);
+    }
     if (first_group / 2 + kX / 64 == kChunks) take_minima(operands, quad, sums);
   }
 
@@ -33,37 +41,48 @@ struct ScaledFormat : BlockFormat<Block> {
   static HEARTH_KERNEL void consume_group(const HalfOperands<1, kN>& operands, int first_group, int,
                                           int quad, float (&sums)[kN][4]) {
     const int chunk = first_group / 2;
-    const Weights weights = load_weights(operands.weight[0], chunk, quad);
-    add_batches<128>(weights.a, operands.x, weights.d, sums);
+    RowHead heads[2];
+    load_heads(operands.weight[0], chunk / 2, heads);
+    uint32_t a[4][4];
+    load_weights(operands.weight[0], heads, chunk, quad, a);
+    const float d[2] = {heads[0].d, heads[1].d};
+    add_batches<128>(a, operands.x, d, sums);
     if (chunk + 1 < kChunks) return;
     const Minima minima = load_minima(operands.weight[0], quad);
-    const uint32_t a[1][4] = {{minima.a[0], minima.a[1], minima.a[2], minima.a[3]}};
-    add_batches<32>(a, operands.sums, minima.minus_dmin, sums);
+    const uint32_t of_min[1][4] = {{minima.a[0], minima.a[1], minima.a[2], minima.a[3]}};
+    add_batches<32>(of_min, operands.sums, minima.minus_dmin, sums);
   }
 
  private:
-  /// A lane's words of a for the four products of a chunk; d of its two rows.
-  struct Weights {
-    uint32_t a[4][4];
-    float d[2];
+  /// What the two chunks of half a block share, of a row.
+  struct RowHead {
+    uint32_t scales;
+    float d;
   };
   struct Minima {
     uint32_t a[4];
     float minus_dmin[2];
   };
 
-  static HEARTH_KERNEL Weights load_weights(const int (&rows)[2], int chunk, int quad) {
-    Weights out;
+  static HEARTH_KERNEL void load_heads(const int (&rows)[2], int half, RowHead (&heads)[2]) {
     HEARTH_UNROLL
     for (int i = 0; i < 2; ++i) {
       const uint8_t* block = simt::shared_memory() + rows[i];
-      const LaneChunk of_row = scaled_chunk<Block>(block, scale_bytes(block), chunk, quad);
+      heads[i] = {scale_bytes(block, half), load_f16(block)};
+    }
+  }
+
+  /// A lane's words of a for the four products of a chunk.
+  static HEARTH_KERNEL void load_weights(const int (&rows)[2], const RowHead (&heads)[2], int chunk,
+                                         int quad, uint32_t (&a)[4][4]) {
+    HEARTH_UNROLL
+    for (int i = 0; i < 2; ++i) {
+      const LaneChunk of_row =
+          scaled_chunk<Block>(simt::shared_memory() + rows[i], heads[i].scales, chunk, quad);
       HEARTH_UNROLL
       for (int word = 0; word < 8; ++word)
-        out.a[word / 2][word % 2 * 2 + i] = of_row.word[word / 4][word % 4];
-      out.d[i] = load_f16(block);
+        a[word / 2][word % 2 * 2 + i] = of_row.word[word / 4][word % 4];
     }
-    return out;
   }
 
   /// Values 2 g and 2 g + 1 of this product's k are group g's.
@@ -72,9 +91,8 @@ struct ScaledFormat : BlockFormat<Block> {
     HEARTH_UNROLL
     for (int i = 0; i < 2; ++i) {
       const uint8_t* block = simt::shared_memory() + rows[i];
-      const ScaleBytes bytes = scale_bytes(block);
-      out.a[i] = twice_f16(bytes.min[0], quad);
-      out.a[2 + i] = twice_f16(bytes.min[1], quad);
+      out.a[i] = twice_f16(min_bytes(block, 0), quad);
+      out.a[2 + i] = twice_f16(min_bytes(block, 1), quad);
       out.minus_dmin[i] = -load_f16(block + 2);
     }
     return out;
@@ -87,12 +105,13 @@ struct ScaledFormat : BlockFormat<Block> {
   }
 
   template <int kM, int kN>
-  static HEARTH_KERNEL void multiply(const HalfOperands<kM, kN>& operands, int chunk_of_block,
-                                     int chunk, int quad, float (&sums)[kM][kN][4]) {
-    Weights weights[kM];
+  static HEARTH_KERNEL void multiply(const HalfOperands<kM, kN>& operands,
+                                     const RowHead (&heads)[kM][2], int chunk_of_block, int chunk,
+                                     int quad, float (&sums)[kM][kN][4]) {
+    uint32_t a[kM][4][4];
     HEARTH_UNROLL
     for (int m = 0; m < kM; ++m)
-      weights[m] = load_weights(operands.weight[m], chunk_of_block, quad);
+      load_weights(operands.weight[m], heads[m], chunk_of_block, quad, a[m]);
     HEARTH_UNROLL
     for (int n = 0; n < kN; ++n) {
       uint32_t b[2][2][2];
@@ -101,11 +120,12 @@ struct ScaledFormat : BlockFormat<Block> {
       HEARTH_UNROLL
       for (int m = 0; m < kM; ++m) {
         float c[4];
-        simt::mma_f16_first(c, weights[m].a[0], b[0][0]);
+        simt::mma_f16_first(c, a[m][0], b[0][0]);
         HEARTH_UNROLL
         for (int product = 1; product < 4; ++product)
-          simt::mma_f16(c, weights[m].a[product], b[product / 2][product % 2]);
-        add_scaled(c, weights[m].d, sums[m][n]);
+          simt::mma_f16(c, a[m][product], b[product / 2][product % 2]);
+        const float d[2] = {heads[m][0].d, heads[m][1].d};
+        add_scaled(c, d, sums[m][n]);
       }
     }
   }

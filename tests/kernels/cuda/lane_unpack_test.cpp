@@ -57,18 +57,18 @@ TEST_CASE("lanes unpack codes times scales, exactly, for every chunk of Q4_K and
     const test::Weights weights(dtype, 64, 256, 1.0F, rng);
     for (const uint8_t* at = weights.bytes.data(); at < weights.bytes.data() + 64 * sizeof(Block);
          at += sizeof(Block)) {
-      const ScaleBytes bytes = scale_bytes(at);
       for (int i = 0; i < 8; ++i) {
         quant::Group32 expected;
         quant::unpack_group(*reinterpret_cast<const Block*>(at), i, expected);
-        const uint32_t scale = bytes.scale[i / 4] >> (i % 4 * 8) & 0xFFU;
+        const uint32_t scales = scale_bytes(at, i / 4);
+        const uint32_t scale = scales >> (i % 4 * 8) & 0xFFU;
         REQUIRE(load_f16(at) * static_cast<float>(scale) == expected.scale[0]);
-        const uint32_t min = twice_f16(bytes.min[i / 4], i % 4);
+        const uint32_t min = twice_f16(min_bytes(at, i / 4), i % 4);
         REQUIRE((min >> 16) == (min & 0xFFFFU));
         REQUIRE(load_f16(at + 2) * simt::half_to_float(static_cast<uint16_t>(min)) ==
                 expected.min[0]);
         for (int quad = 0; quad < 4; ++quad) {
-          const LaneChunk chunk = scaled_chunk<Block>(at, bytes, i / 2, quad);
+          const LaneChunk chunk = scaled_chunk<Block>(at, scales, i / 2, quad);
           for (int value = 0; value < 8; ++value) {
             const int of_group = value / 4 * 16 + 4 * quad + value % 4;
             const uint32_t word =
