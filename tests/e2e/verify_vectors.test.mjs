@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { hasVectors, run, vectors } from "./support/hearth.mjs";
+import { binaryWithGpu, hasVectors, run, vectors } from "./support/hearth.mjs";
 
 const skip = !hasVectors && "no ../shared/vectors";
 const types = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS",
@@ -32,6 +32,17 @@ for (const isa of ["ref", "auto"]) {
       assert.equal(done.status, 0, done.stderr);
     });
   }
+}
+
+// 44 rows at a time: warpgroups have tiles for them, warps smaller ones.
+for (const warpgroups of ["0", "1"]) {
+  test(`reference models on an emulated GPU, warpgroups ${warpgroups}`, { skip: skip || (!existsSync(binaryWithGpu) && "this build has no emulator") }, (t) => {
+    const models = ["llama-gqa-bf16", "qbase-mix-q4_k_m"].map((name) => join(vectors, "models", `${name}.gguf`));
+    const env = { ...process.env, EMULATED_GPU_WARPGROUPS: warpgroups };
+    const done = run(["verify", "-ngl", "all", ...models.flatMap((path) => ["-m", path])], { program: binaryWithGpu, env, timeout: 300_000 });
+    for (const line of done.stdout.trim().split("\n")) t.diagnostic(line);
+    assert.equal(done.status, 0, done.stderr);
+  });
 }
 
 test("file variants and files of 2023 give their base model's results", { skip }, (t) => {

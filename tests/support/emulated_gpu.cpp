@@ -1,7 +1,8 @@
 // kernels/cuda/cuda_device.h with GPUs that the emulator plays: linked into a program before the
 // library that has the real one, it takes its place. Environment variables say what it is like:
 //   EMULATED_GPUS=N                  there are so many; else one
-//   EMULATED_GPU_SHARING=0           processes cannot share its memory
+//   EMULATED_GPU_WARPGROUPS=1        it has products of warpgroups, as 9.0 has
+//   EMULATED_GPU_SHARING=0            processes cannot share its memory
 //   EMULATED_GPU_UPLOAD_PAUSE_MS=N   after each piece of an upload
 //   EMULATED_GPU_BAD_MAPS=FILE       while FILE is there, shared memory cannot be mapped; the first
 //                                    process that fails removes it
@@ -25,6 +26,7 @@ EmulatedDeviceOptions options(int index) {
   EmulatedDeviceOptions out;
   out.index = index;
   out.uuid += std::to_string(index);
+  out.has_group_products = variable("EMULATED_GPU_WARPGROUPS") == "1";
   if (variable("EMULATED_GPU_SHARING") == "0") out.why_not_shared = "EMULATED_GPU_SHARING is 0";
   if (const std::string pause = variable("EMULATED_GPU_UPLOAD_PAUSE_MS"); !pause.empty())
     out.upload_pause = std::chrono::milliseconds(std::stoi(pause));

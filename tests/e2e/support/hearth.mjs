@@ -24,7 +24,8 @@ export function temporaryFolder() {
 
 /** Runs one command to its end. */
 export function run(args, options = {}) {
-  return spawnSync(binary, args, { encoding: "utf8", timeout: 60_000, ...options });
+  const { program = binary, ...rest } = options;
+  return spawnSync(program, args, { encoding: "utf8", timeout: 60_000, ...rest });
 }
 
 /** Writes a synthetic model and returns its path. */
