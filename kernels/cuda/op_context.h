@@ -50,6 +50,7 @@ struct OpContext {
   int32_t multiprocessors = 1;      // of the device
   int32_t capability = 80;          // 10 * major + minor
   bool has_group_products = false;  // kernels/cuda/warpgroup.h: the device's, and of its code
+  bool begins_early = false;        // a kernel begins while the one before it ends (simt.h)
   size_t shared_bytes_per_cta = 0;  // the most that a launch may ask for
   void* scratch = nullptr;          // device memory for ops that work in two launches
   size_t scratch_bytes = 0;

@@ -9,6 +9,7 @@
 //     using Args = FooArgs;                      // a plain struct, at most 4 KiB
 //     static constexpr int kThreads = 256;       // of a cta, a multiple of 32
 //     static HEARTH_KERNEL void run(const Args& args);
+//     static constexpr bool kBeginsEarly = true; // optional, see wait_for_previous()
 //   };
 // and simt::launch<FooKernel>(context, ctas, shared_bytes, args) runs it.
 
@@ -372,6 +373,41 @@ inline void mma_f16_first(float (&c)[4], const uint32_t (&a)[4], const uint32_t 
 
 #endif
 
+// ---- Kernels one after the other. On 9.0 the threads of a kernel begin when all of the one before
+// it have begun and there is room (PTX ISA, "griddepcontrol"). They wait for its end before
+// anything else, unless the kernel is kBeginsEarly: then it fetches what no kernel writes, weights,
+// and every one of its threads calls wait_for_previous() before it reads or writes anything else.
+// So a kernel ends after all before it.
+
+#if defined(__CUDACC__)
+
+HEARTH_KERNEL void let_next_begin() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+/// Until all kernels before this one have ended and what they wrote is there. May be called again.
+HEARTH_KERNEL void wait_for_previous() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+#else
+
+inline void let_next_begin() {}
+inline void wait_for_previous() { emulator::wait_for_previous(); }
+
+#endif
+
+/// What a thread of a launch does.
+template <typename Kernel>
+HEARTH_KERNEL void run_kernel(const typename Kernel::Args& args) {
+  let_next_begin();
+  if constexpr (!requires { Kernel::kBeginsEarly; }) wait_for_previous();
+  Kernel::run(args);
+}
+
 // ---- Launching.
 
 #if defined(__CUDACC__)
@@ -389,7 +425,7 @@ constexpr int ctas_wanted() {
 template <typename Kernel>
 __global__ void __launch_bounds__(Kernel::kThreads, ctas_wanted<Kernel>())
     entry(const __grid_constant__ typename Kernel::Args args) {
-  Kernel::run(args);
+  run_kernel<Kernel>(args);
 }
 
 /// Runs the kernel on the context's stream. No grid dimension may be zero.
@@ -412,8 +448,17 @@ void launch(const ExecContext& context, Ctas ctas, size_t shared_bytes,
   }
   const dim3 grid(static_cast<unsigned>(ctas.x), static_cast<unsigned>(ctas.y),
                   static_cast<unsigned>(ctas.z));
-  entry<Kernel>
-      <<<grid, Kernel::kThreads, shared_bytes, static_cast<cudaStream_t>(op.stream)>>>(args);
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = dim3(Kernel::kThreads);
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = static_cast<cudaStream_t>(op.stream);
+  config.attrs = &early;
+  config.numAttrs = op.begins_early ? 1 : 0;
+  static_cast<void>(cudaLaunchKernelEx(&config, entry<Kernel>, args));
   const int error = cudaGetLastError();
   if (op.capture_error == nullptr) {
     check_cuda(error, "kernel launch");
@@ -429,7 +474,10 @@ void launch(const ExecContext& context, Ctas ctas, size_t shared_bytes,
             const typename Kernel::Args& args) {
   static_assert(sizeof(typename Kernel::Args) <= 4096 && Kernel::kThreads % kWarp == 0);
   check_launch(op_context(context), ctas, shared_bytes);
-  emulator::launch(ctas, Kernel::kThreads, shared_bytes, [args] { Kernel::run(args); });
+  emulator::launch(ctas, Kernel::kThreads, shared_bytes, [args] {
+    run_kernel<Kernel>(args);
+    emulator::check_waited();
+  });
 }
 
 #endif

@@ -40,6 +40,7 @@ struct HalfMatmul {
   using Stages = HalfStages<Format, Tile>;
   using Place = MatmulPlace;
   static constexpr int kThreads = 256;
+  static constexpr bool kBeginsEarly = true;
   // Few rows wait for memory: with two ctas one computes meanwhile.
   static constexpr int kCtas = Tile::kSplit ? 2 : 1;
   static constexpr int kTeams = kThreads / Tile::kTeamThreads;
@@ -83,6 +84,7 @@ struct HalfMatmul {
     if constexpr (Tile::kGroup && !simt::kHasGroupProducts) {
       simt::stop();
     } else {
+      if (args.begin != nullptr) simt::wait_for_previous();  // which wrote it
       at_places<Tile::kOutputs, Tile::kRows, kThreads>(
           args, [&args](const Place& place) { compute(args, place); });
     }
@@ -123,8 +125,14 @@ struct HalfMatmul {
     Slots filled{base, base + layout.weight_slots * layout.weight_bytes, layout, 0, 0};
     Slots used = filled;
     const Copies copies = locate(args, place);
+    Slots of_weights = filled;
     for (int ahead = 0; ahead + 1 + kLag < args.stages; ++ahead) {
-      if (first + ahead < last) stage(args, place, copies, first + ahead, filled);
+      if (first + ahead < last) stage_weights(args, place, copies, first + ahead, of_weights);
+      of_weights.advance(first + ahead + 1);
+    }
+    simt::wait_for_previous();
+    for (int ahead = 0; ahead + 1 + kLag < args.stages; ++ahead) {
+      if (first + ahead < last) stage_x(args, place, first + ahead, filled);
       filled.advance(first + ahead + 1);
       simt::copy_async_commit();
     }
@@ -139,7 +147,10 @@ struct HalfMatmul {
       // What is slow to begin comes first.
       if constexpr (Tile::kGroup) consume(args, place, copies, turn, used, sums);
       const int next = turn + args.stages - 1 - kLag;
-      if (next < last) stage(args, place, copies, next, filled);
+      if (next < last) {
+        stage_weights(args, place, copies, next, filled);
+        stage_x(args, place, next, filled);
+      }
       filled.advance(next + 1);
       simt::copy_async_commit();
       if constexpr (Tile::kGroup) {
@@ -190,13 +201,12 @@ struct HalfMatmul {
     }
   }
 
-  /// Copies what `turn` needs: its values of x, and weights if it is the first that reads them.
-  static HEARTH_KERNEL void stage(const Args& args, const Place& place, const Copies& copies,
-                                  int turn, const Slots& slots) {
+  /// Copies the weights that `turn` is the first to read, if it is.
+  static HEARTH_KERNEL void stage_weights(const Args& args, const Place& place,
+                                          const Copies& copies, int turn, const Slots& slots) {
     if (turn % Stages::kTurns == 0)
-      stage_weights(args, place, copies, turn / Stages::kTurns,
-                    simt::shared_memory() + slots.weight_slot());
-    stage_x(args, place, turn, simt::shared_memory() + slots.x_slot());
+      copy_weights(args, place, copies, turn / Stages::kTurns,
+                   simt::shared_memory() + slots.weight_slot());
   }
 
   static HEARTH_KERNEL Copies locate(const Args& args, const Place& place) {
@@ -223,9 +233,8 @@ struct HalfMatmul {
     return copies;
   }
 
-  static HEARTH_KERNEL void stage_weights(const Args& args, const Place& place,
-                                          const Copies& copies, int slot_of_row,
-                                          unsigned char* to) {
+  static HEARTH_KERNEL void copy_weights(const Args& args, const Place& place, const Copies& copies,
+                                         int slot_of_row, unsigned char* to) {
     constexpr int kBytes = Stages::kWeightBytes;
     const int64_t at = static_cast<int64_t>(slot_of_row) * kBytes;
     const uint8_t* tile = place.weight + place.output * args.weight_row_bytes + at;
@@ -249,7 +258,8 @@ struct HalfMatmul {
   }
 
   static HEARTH_KERNEL void stage_x(const Args& args, const Place& place, int turn,
-                                    unsigned char* to) {
+                                    const Slots& slots) {
+    unsigned char* to = simt::shared_memory() + slots.x_slot();
     constexpr int kChunks = Stages::kX / 8;
     const int rows = min_of(place.rows_left, args.staged_rows);
     const int values = min_of(args.cols - turn * Stages::kX, Stages::kX);

@@ -54,6 +54,7 @@ struct Fiber {
   void* brought = nullptr;
   std::vector<std::vector<PendingCopy>> groups;    // oldest first; the last one is open
   std::vector<std::vector<GroupProduct>> batches;  // as well
+  bool waited = false;                             // for the kernel before this one
   bool arrived = false;                            // since the last batch
   bool hidden = false;                             // copies have come that products may not see yet
 #if defined(HEARTH_ASAN_FIBERS)
@@ -131,6 +132,7 @@ void start(Fiber& fiber) {
   fiber.wait = Wait::kNothing;
   fiber.groups.clear();
   fiber.batches.clear();
+  fiber.waited = false;
   fiber.arrived = false;
   fiber.hidden = false;
 }
@@ -417,6 +419,11 @@ void mma_f16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
 void mma_bf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   Product product{c, a, b};
   meet_warp([](void* const* lanes) { multiply(lanes, dot_halves<bf16_to_f32>); }, &product);
+}
+
+void wait_for_previous() { self().waited = true; }
+void check_waited() {
+  HEARTH_CHECK(self().waited, "every thread waits for the kernel before this one");
 }
 
 void show_to_products() { self().hidden = false; }

@@ -48,6 +48,9 @@ uint32_t shuffle_bits(uint32_t value, int from);
 void copy_async(void* shared, const void* global, int bytes);
 void copy_async_commit();
 void copy_async_wait(int youngest);
+void wait_for_previous();
+/// Stops where this thread has not called it.
+void check_waited();
 void load_matrices(uint32_t (&words)[4], const void* row, bool transposed);
 void mma_bf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
 void mma_f16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);

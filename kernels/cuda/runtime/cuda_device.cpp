@@ -81,6 +81,7 @@ class CudaDevice final : public Device {
     op_.multiprocessors = info_.multiprocessors;
     op_.capability = info_.capability;
     op_.has_group_products = kBuiltFor90a && info_.capability == 90;
+    op_.begins_early = op_.has_group_products;
     op_.shared_bytes_per_cta = static_cast<size_t>(shared_bytes_per_cta);
   }
   ~CudaDevice() override {
