@@ -27,6 +27,8 @@
 
 namespace hearth::kernels::simt {
 
+inline constexpr int kWarpgroup = 4 * kWarp;
+
 /// Whether this code is for a device that has them.
 #if !defined(__CUDACC__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
 inline constexpr bool kHasGroupProducts = true;

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
+#include <string_view>
 
 #include "base/check.h"
 #include "kernels/cuda/op_context.h"
@@ -69,6 +70,12 @@ constexpr bool kBuiltFor90a = true;
 constexpr bool kBuiltFor90a = false;
 #endif
 
+/// Whether HEARTH_GPU_WITHOUT, for measurements, names a way of 9.0: "warpgroups,overlap".
+bool is_left_out(std::string_view way) {
+  const char* const names = std::getenv("HEARTH_GPU_WITHOUT");
+  return names != nullptr && std::string_view(names).find(way) != std::string_view::npos;
+}
+
 class CudaDevice final : public Device {
  public:
   CudaDevice(DeviceInfo info, int shared_bytes_per_cta)
@@ -80,8 +87,8 @@ class CudaDevice final : public Device {
     op_.device = info_.index;
     op_.multiprocessors = info_.multiprocessors;
     op_.capability = info_.capability;
-    op_.has_group_products = kBuiltFor90a && info_.capability == 90;
-    op_.begins_early = op_.has_group_products;
+    op_.has_group_products = kBuiltFor90a && info_.capability == 90 && !is_left_out("warpgroups");
+    op_.begins_early = kBuiltFor90a && info_.capability == 90 && !is_left_out("overlap");
     op_.shared_bytes_per_cta = static_cast<size_t>(shared_bytes_per_cta);
   }
   ~CudaDevice() override {
