@@ -96,6 +96,7 @@ Result<std::vector<Setting>> read_environment(const Environment& environment,
   std::vector<Setting> settings;
   for (const auto& [name, value] : environment) {
     if (!name.starts_with(kPrefix)) continue;
+    if (name == "HEARTH_GPU_WITHOUT") continue;  // no option: docs/gpu.md
     const OptionRow* row = find_by_variable(name);
     if (row == nullptr) {
       ignored.push_back(name + ": no option has this variable");
