@@ -141,9 +141,6 @@ struct LaneUnpack<quant::BlockQ4_0> : OneScale<8, false> {
              simt::fma_f16(high_halves(even), kSixteenth, kMinus72),
              simt::fma_f16(high_halves(odd), kSixteenth, kMinus72)}};
   }
-  static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int, int quad) {
-    return half_bytes(load_u32<2>(block + 2 + 4 * quad));
-  }
   static HEARTH_KERNEL LaneScales scales(const uint8_t* block, int) {
     return {{load_f16(block), 0.0F}, {}};
   }
@@ -259,20 +256,52 @@ struct LaneUnpack<quant::BlockQ3_K> : TwoScales<4, false> {
 
 template <>
 struct LaneUnpack<quant::BlockQ6_K> : TwoScales<32, false> {
-  static HEARTH_KERNEL LaneCodes codes(const uint8_t* block, int group, int quad) {
-    const int j = group % 4;  // group within the half of 128 values
-    const uint8_t* ql = block + 64 * (group / 4) + 32 * (j & 1) + 4 * quad;
-    const uint8_t* qh = block + 128 + 32 * (group / 4) + 4 * quad;
-    const int shift = 4 * (j / 2);
-    return {(load_u32<2>(ql) >> shift & 0x0F0F0F0FU) | two_bits(load_u32<2>(qh), 2 * j) << 4,
-            (load_u32<2>(ql + 16) >> shift & 0x0F0F0F0FU) | two_bits(load_u32<2>(qh + 16), 2 * j)
-                                                                << 4};
+  /// What four groups, 128 values, are made of: groups j and j + 2 are half-bytes of the same
+  /// bytes, all four have two bits of each byte of `high`.
+  struct Raw {
+    uint32_t low[2][2];  // [j % 2][values from 0 or 16 on]
+    uint32_t high[2];
+    float d;
+  };
+  static HEARTH_KERNEL Raw load(const uint8_t* block, int which, int quad) {
+    Raw out;
+    const uint8_t* ql = block + 64 * which + 4 * quad;
+    const uint8_t* qh = block + 128 + 32 * which + 4 * quad;
+    HEARTH_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      out.low[0][half] = load_u32<2>(ql + 16 * half);
+      out.low[1][half] = load_u32<2>(ql + 32 + 16 * half);
+      out.high[half] = load_u32<2>(qh + 16 * half);
+    }
+    out.d = load_f16(block + 208);
+    return out;
   }
-  static HEARTH_KERNEL LaneScales scales(const uint8_t* block, int group) {
-    const float d = load_f16(block + 208);
+  static HEARTH_KERNEL uint32_t shifted(uint32_t word, int right) {
+    return right >= 0 ? word >> right : word << -right;
+  }
+  static HEARTH_KERNEL LaneHalves halves(const Raw& raw, int group) {
+    constexpr uint32_t k1056 = 0x64206420U;
+    constexpr uint32_t kSixteenth = 0x2C002C00U;
+    constexpr uint32_t kMinus96 = 0xD600D600U;
+    const int j = group % 4;
+    LaneHalves out;
+    HEARTH_UNROLL
+    for (int word = 0; word < 4; ++word) {
+      const uint32_t low = (j % 2 == 0 ? raw.low[0] : raw.low[1])[word / 2] >> word % 2 * 8;
+      const int from = word % 2 * 8 + 2 * j;  // where bit 4 of codes is
+      const uint32_t high = raw.high[word / 2];
+      out.word[word] =
+          j < 2
+              ? simt::subtract_f16(low_halves(low) | (shifted(high, from - 4) & 0x00300030U), k1056)
+              : simt::fma_f16(high_halves(low) | (shifted(high, from - 8) & 0x03000300U),
+                              kSixteenth, kMinus96);
+    }
+    return out;
+  }
+  static HEARTH_KERNEL LaneScales scales(const Raw& raw, const uint8_t* block, int group) {
     const uint32_t packed = load_u16(block + 192 + 2 * group);
-    return {{d * static_cast<float>(static_cast<int8_t>(packed)),
-             d * static_cast<float>(static_cast<int8_t>(packed >> 8))},
+    return {{raw.d * static_cast<float>(static_cast<int8_t>(packed)),
+             raw.d * static_cast<float>(static_cast<int8_t>(packed >> 8))},
             {}};
   }
 };

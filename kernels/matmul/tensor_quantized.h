@@ -31,17 +31,22 @@ struct QuantizedFormat : BlockFormat<Block> {
   template <int kX, int kM, int kN>
   static HEARTH_KERNEL void consume(const HalfOperands<kM, kN>& operands, int first_group,
                                     int groups, int quad, float (&sums)[kM][kN][4]) {
+    Raw raw[kM][2];
     if constexpr (kX == kStep && !Unpack::kScalar) {
       if (groups == kX / 32) {
         HEARTH_UNROLL
-        for (int group = 0; group < kX / 32; ++group)
-          multiply(operands, first_group, group, quad, sums);
+        for (int group = 0; group < kX / 32; ++group) {
+          if (group % 4 == 0) load_raw(operands, group / 4, quad, raw);
+          multiply(operands, raw, first_group, group, quad, sums);
+        }
         return;
       }
     }
     // One group's loads at a time: two groups' do not fit the registers beside 64 sums.
+    load_raw(operands, first_group / 4, quad, raw);
     HEARTH_NO_UNROLL
-    for (int group = 0; group < groups; ++group) multiply(operands, first_group, group, quad, sums);
+    for (int group = 0; group < groups; ++group)
+      multiply(operands, raw, first_group, group, quad, sums);
   }
 
   /// Weights come from registers. One group's products at a time: a batch for each 64 rows of x, so
@@ -49,9 +54,12 @@ struct QuantizedFormat : BlockFormat<Block> {
   template <int kN>
   static HEARTH_KERNEL void consume_group(const HalfOperands<1, kN>& operands, int first_group,
                                           int groups, int quad, float (&sums)[kN][4]) {
+    Raw raw[1][2];
+    load_raw(operands, first_group / 4, quad, raw);
     HEARTH_NO_UNROLL
     for (int group = 0; group < groups; ++group) {
-      const LaneWeights weights = load_weights(operands.weight[0], first_group + group, quad);
+      const LaneWeights weights =
+          load_weights(operands.weight[0], raw[0], first_group + group, quad);
       if constexpr (kTwoScales) {
         multiply_group<0>(operands, weights, group, sums);
         multiply_group<1>(operands, weights, group, sums);
@@ -62,12 +70,38 @@ struct QuantizedFormat : BlockFormat<Block> {
   }
 
  private:
+  /// What several groups share, where the type says so.
+  static constexpr bool kHasRaw = requires { typename Unpack::Raw; };
+  struct Nothing {};
+  template <typename Type>
+  struct RawOf {
+    using type = Nothing;
+  };
+  template <typename Type>
+  requires requires { typename Type::Raw; }
+  struct RawOf<Type> {
+    using type = typename Type::Raw;
+  };
+  using Raw = typename RawOf<Unpack>::type;
+
   /// What a lane needs of a tile of weights for a group: words of a for the products of both
   /// halves.
   struct LaneWeights {
     uint32_t a[2][4];
     LaneScales scales[2];
   };
+
+  /// Of groups 4 which … + 3 of a block.
+  template <int kM, int kN>
+  static HEARTH_KERNEL void load_raw(const HalfOperands<kM, kN>& operands, int which, int quad,
+                                     Raw (&raw)[kM][2]) {
+    if constexpr (kHasRaw) {
+      HEARTH_UNROLL
+      for (int m = 0; m < kM; ++m) HEARTH_UNROLL
+      for (int i = 0; i < 2; ++i)
+        raw[m][i] = Unpack::load(simt::shared_memory() + operands.weight[m][i], which, quad);
+    }
+  }
 
   static HEARTH_KERNEL LaneHalves halves_of(const uint8_t* block, int group, int quad) {
     if constexpr (requires { Unpack::halves(block, group, quad); }) {
@@ -92,17 +126,25 @@ struct QuantizedFormat : BlockFormat<Block> {
                               kZero << 16 | kZero);
   }
 
-  static HEARTH_KERNEL LaneWeights load_weights(const int (&rows)[2], int group, int quad) {
+  static HEARTH_KERNEL LaneWeights load_weights(const int (&rows)[2],
+                                                [[maybe_unused]] const Raw (&raw)[2], int group,
+                                                int quad) {
     constexpr int kGroups = kBlockValues / 32;
     LaneWeights out;
     HEARTH_UNROLL
     for (int i = 0; i < 2; ++i) {
       const uint8_t* block =
           simt::shared_memory() + rows[i] + group / kGroups * static_cast<int>(sizeof(Block));
-      const LaneHalves halves = halves_of(block, group % kGroups, quad);
+      LaneHalves halves;
+      if constexpr (kHasRaw) {
+        halves = Unpack::halves(raw[i], group % kGroups);
+        out.scales[i] = Unpack::scales(raw[i], block, group % kGroups);
+      } else {
+        halves = halves_of(block, group % kGroups, quad);
+        out.scales[i] = Unpack::scales(block, group % kGroups);
+      }
       HEARTH_UNROLL
       for (int word = 0; word < 4; ++word) out.a[word / 2][word % 2 * 2 + i] = halves.word[word];
-      out.scales[i] = Unpack::scales(block, group % kGroups);
       for (float& min : out.scales[i].min) min = -min;
       if constexpr (kUnit != 1.0F)
         for (float& scale : out.scales[i].scale) scale *= 1.0F / kUnit;
@@ -144,12 +186,13 @@ struct QuantizedFormat : BlockFormat<Block> {
   }
 
   template <int kM, int kN>
-  static HEARTH_KERNEL void multiply(const HalfOperands<kM, kN>& operands, int first_group,
-                                     int group, int quad, float (&sums)[kM][kN][4]) {
+  static HEARTH_KERNEL void multiply(const HalfOperands<kM, kN>& operands, const Raw (&raw)[kM][2],
+                                     int first_group, int group, int quad,
+                                     float (&sums)[kM][kN][4]) {
     LaneWeights weights[kM];
     HEARTH_UNROLL
     for (int m = 0; m < kM; ++m)
-      weights[m] = load_weights(operands.weight[m], first_group + group, quad);
+      weights[m] = load_weights(operands.weight[m], raw[m], first_group + group, quad);
     HEARTH_UNROLL
     for (int n = 0; n < kN; ++n) {
       uint32_t b[2][2];

@@ -12,25 +12,49 @@
 namespace hearth::kernels::emulated {
 namespace {
 
+/// What a lane takes, as 16-bit floats.
+void check_halves(const LaneHalves& halves, const quant::Group32& expected, int quad) {
+  for (int i = 0; i < 8; ++i) {
+    const uint32_t word = halves.word[i / 4 * 2 + i % 2] >> (i % 4 / 2 * 16);
+    REQUIRE(simt::half_to_float(static_cast<uint16_t>(word)) ==
+            static_cast<float>(expected.q[i / 4 * 16 + 4 * quad + i % 4]));
+  }
+}
+
+template <typename Unpack>
+void check_codes(const uint8_t* block, const quant::Group32& expected, int group, int quad) {
+  const LaneCodes codes = Unpack::codes(block, group, quad);
+  for (int i = 0; i < 4; ++i) {
+    const int low = static_cast<int8_t>(codes.low >> (8 * i)) - Unpack::kOffset;
+    const int high = static_cast<int8_t>(codes.high >> (8 * i)) - Unpack::kOffset;
+    REQUIRE(low == expected.q[4 * quad + i]);
+    REQUIRE(high == expected.q[16 + 4 * quad + i]);
+  }
+}
+
 template <typename Block>
 void check_block(const Block& block, int group) {
   using Unpack = LaneUnpack<Block>;
   quant::Group32 expected;
   quant::unpack_group(block, group, expected);
   const auto* bytes = reinterpret_cast<const uint8_t*>(&block);
-  const LaneScales scales = Unpack::scales(bytes, group);
+  LaneScales scales{};
+  for (int quad = 0; quad < 4; ++quad) {
+    if constexpr (requires { typename Unpack::Raw; }) {
+      const auto raw = Unpack::load(bytes, group / 4, quad);
+      check_halves(Unpack::halves(raw, group), expected, quad);
+      scales = Unpack::scales(raw, bytes, group);
+    } else {
+      if constexpr (requires { Unpack::halves(bytes, group, quad); })
+        check_halves(Unpack::halves(bytes, group, quad), expected, quad);
+      else
+        check_codes<Unpack>(bytes, expected, group, quad);
+      scales = Unpack::scales(bytes, group);
+    }
+  }
   for (int half = 0; half < (Unpack::kTwoScales ? 2 : 1); ++half) {
     REQUIRE(scales.scale[half] == expected.scale[half]);
     REQUIRE((Unpack::kMin ? scales.min[half] : 0.0F) == expected.min[half]);
-  }
-  for (int quad = 0; quad < 4; ++quad) {
-    const LaneCodes codes = Unpack::codes(bytes, group, quad);
-    for (int i = 0; i < 4; ++i) {
-      const int low = static_cast<int8_t>(codes.low >> (8 * i)) - Unpack::kOffset;
-      const int high = static_cast<int8_t>(codes.high >> (8 * i)) - Unpack::kOffset;
-      REQUIRE(low == expected.q[4 * quad + i]);
-      REQUIRE(high == expected.q[16 + 4 * quad + i]);
-    }
   }
 }
 
