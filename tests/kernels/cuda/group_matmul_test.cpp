@@ -84,5 +84,37 @@ TEST_CASE("warpgroups: the order of threads and the room for stages change nothi
   }
 }
 
+TEST_CASE("warpgroups: experts of several tiles, of few rows and of none") {
+  constexpr int64_t kRows = 230;
+  constexpr int64_t kOutputs = 20;
+  const int32_t begin[] = {0, 150, 150, 153, kRows};
+  const auto device = device_with_groups();
+  for (const DType dtype : {DType::kQ4_K, DType::kQ6_K, DType::kQ8_0, DType::kF16}) {
+    std::mt19937 rng(44);
+    const Weights all(dtype, 4 * kOutputs, 512, 0.05F, rng);
+    const Input x(kRows, 512, 1.0F, rng);
+    std::vector<WeightView> experts(4, all.view);
+    for (size_t e = 0; e < 4; ++e) {
+      experts[e].rows = kOutputs;
+      experts[e].data = all.bytes.data() + e * kOutputs * all.view.row_bytes;
+    }
+    std::vector<float> out[2];
+    const int64_t before = emu::group_products();
+    for (int i = 0; i < 2; ++i) {
+      use_device(i == 0 ? *test_devices()[0] : *device);
+      out[i].assign(kRows * kOutputs, test::kPoison);
+      ExpertMatmulArgs args;
+      args.weights = experts.data();
+      args.experts = 4;
+      args.begin = begin;
+      args.out = out[i].data();
+      testing::expert_matmul_on_device({}, x.view(kRows), args);
+      REQUIRE((emu::group_products() > before) == (i == 1));
+    }
+    INFO(std::string(dtype_info(dtype).name));
+    REQUIRE(std::memcmp(out[0].data(), out[1].data(), out[0].size() * sizeof(float)) == 0);
+  }
+}
+
 }  // namespace
 }  // namespace hearth::kernels
