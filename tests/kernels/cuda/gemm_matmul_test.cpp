@@ -46,17 +46,20 @@ std::unique_ptr<Device> with_library(std::unique_ptr<Device> device, size_t scra
   return device;
 }
 
-std::vector<Device*> library_devices() {
-  constexpr size_t kScratchBytes = size_t{8} << 20;
+constexpr size_t kScratchBytes = size_t{8} << 20;
+
+Device& emulated_library() {
   static const std::unique_ptr<Device> emulated =
       with_library(make_emulated_device(), kScratchBytes);
+  return *emulated;
+}
+
+std::vector<Device*> library_devices() {
   static const std::unique_ptr<Device> gpu = []() -> std::unique_ptr<Device> {
     auto device = open_cuda_device(0);
     return device.has_value() ? with_library(std::move(*device), kScratchBytes) : nullptr;
   }();
-  std::vector<Device*> devices{emulated.get()};
-  if (gpu != nullptr) devices.push_back(gpu.get());
-  return devices;
+  return testing::devices_to_test(&emulated_library(), gpu.get());
 }
 
 /// The same device without: test_devices() has them in the same order.
@@ -277,7 +280,7 @@ TEST_CASE("device gemm: bands of little scratch memory change no bit") {
       return out;
     };
     INFO(std::string(dtype_info(dtype).name));
-    CHECK(equal_bits(run(*small), run(*library_devices()[0])));
+    CHECK(equal_bits(run(*small), run(emulated_library())));
   }
 }
 
@@ -293,7 +296,7 @@ TEST_CASE("device gemm: a device without the library says why, and goes on as it
   const Input x(70, 256, 1.0F, rng);
   use_device(*device);
   const auto without = multiply(matmul_on_device, w.view, x.view(70));
-  use_device(plain(0));
+  use_device(testing::emulated_device());
   CHECK(equal_bits(without, multiply(matmul_on_device, w.view, x.view(70))));
 }
 

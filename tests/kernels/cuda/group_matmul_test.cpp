@@ -18,8 +18,8 @@ namespace emu = simt::emulator;
 using test::Input;
 using test::multiply;
 using test::Weights;
+using testing::emulated_device;
 using testing::matmul_on_device;
-using testing::test_devices;
 using testing::use_device;
 
 constexpr DType kTypes[] = {DType::kQ4_0,   DType::kQ4_1,   DType::kQ5_0,  DType::kQ5_1,
@@ -36,7 +36,7 @@ std::unique_ptr<Device> device_with_groups(size_t shared_bytes = size_t{227} << 
 
 /// The bits of the first emulated device, whose warps have products of their own.
 void check_bits(Device& device, const Weights& w, const Input& x, int64_t rows) {
-  use_device(*test_devices()[0]);
+  use_device(emulated_device());
   const int64_t before = emu::group_products();
   const std::vector<float> expected = multiply(matmul_on_device, w.view, x.view(rows));
   REQUIRE(emu::group_products() == before);
@@ -101,7 +101,7 @@ TEST_CASE("warpgroups: experts of several tiles, of few rows and of none") {
     std::vector<float> out[2];
     const int64_t before = emu::group_products();
     for (int i = 0; i < 2; ++i) {
-      use_device(i == 0 ? *test_devices()[0] : *device);
+      use_device(i == 0 ? emulated_device() : *device);
       out[i].assign(kRows * kOutputs, test::kPoison);
       ExpertMatmulArgs args;
       args.weights = experts.data();

@@ -25,6 +25,7 @@ using test::Input;
 using test::multiply;
 using test::Weights;
 using testing::device_in_use;
+using testing::emulated_device;
 using testing::matmul_on_device;
 using testing::test_devices;
 using testing::use_device;
@@ -235,7 +236,7 @@ TEST_CASE("device matmul: the order of threads and the room for stages change no
   std::mt19937 rng(17);
   const Weights w(DType::kQ5_K, 35, 2304, 0.05F, rng);
   const Input x(40, 2304, 1.0F, rng);
-  use_device(*test_devices()[0]);
+  use_device(emulated_device());
   const auto expected = multiply(matmul_on_device, w.view, x.view(40));
   for (const auto order : {emu::Order::kBackward, emu::Order::kShuffled}) {
     emu::set_order(order);

@@ -285,7 +285,7 @@ TEST_CASE("device sampling: stages that no row needs change nothing") {
 
 TEST_CASE("device sampling: no bit depends on the order in which threads run") {
   using simt::emulator::Order;
-  use_device(*test_devices().front());
+  use_device(emulated_device());
   Random random(5);
   World world(2200, 8);
   for (size_t r = 0; r < world.rows.size(); ++r) {

@@ -3,7 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "base/check.h"
@@ -175,16 +177,29 @@ int64_t weight_bytes(const WeightView& view) {
 
 }  // namespace
 
-std::vector<Device*> test_devices() {
+Device& emulated_device() {
   static const std::unique_ptr<Device> emulated = prepared(make_emulated_device());
+  return *emulated;
+}
+
+std::vector<Device*> devices_to_test(Device* emulated, Device* gpu) {
+  const char* const wanted = std::getenv("HEARTH_TEST_DEVICE");
+  const bool gpu_alone = wanted != nullptr && std::string_view(wanted) == "gpu";
+  std::vector<Device*> devices;
+  if (!gpu_alone && emulated != nullptr) devices.push_back(emulated);
+  if (gpu != nullptr) devices.push_back(gpu);
+  return devices;
+}
+
+std::vector<Device*> test_devices() {
   static const std::unique_ptr<Device> gpu = []() -> std::unique_ptr<Device> {
     auto device = open_cuda_device(0);
     if (device.has_value()) return prepared(std::move(*device));
     MESSAGE("the emulator alone is tested: ", device.error().message);
     return nullptr;
   }();
-  std::vector<Device*> devices{emulated.get()};
-  if (gpu != nullptr) devices.push_back(gpu.get());
+  const std::vector<Device*> devices = devices_to_test(&emulated_device(), gpu.get());
+  REQUIRE_MESSAGE(!devices.empty(), "HEARTH_TEST_DEVICE is gpu, and there is none");
   return devices;
 }
 

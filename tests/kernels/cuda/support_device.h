@@ -12,6 +12,11 @@ namespace hearth::kernels::testing {
 
 /// The devices of this build and machine; says once if there is no GPU.
 std::vector<Device*> test_devices();
+/// Those of these that are to be tested: where HEARTH_TEST_DEVICE is "gpu", not the emulator. Null:
+/// there is none.
+std::vector<Device*> devices_to_test(Device* emulated, Device* gpu);
+/// For tests of what only the emulator can show.
+Device& emulated_device();
 
 /// What the functions below run on.
 void use_device(Device& device);

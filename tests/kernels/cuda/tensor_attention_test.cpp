@@ -132,7 +132,7 @@ TEST_CASE("tensor attention: what a row does not see does not reach it") {
 
 TEST_CASE("tensor attention: the order of threads changes no bit") {
   namespace emulator = simt::emulator;
-  use_device(*test_devices().front());
+  use_device(emulated_device());
   for (const auto& shape :
        {AttentionShape{.head_dim = 256, .num_kv_heads = 1, .group = 3, .sinks = true},
         AttentionShape{.dtype = DType::kQ8_0, .head_dim = 64, .num_kv_heads = 1}}) {
