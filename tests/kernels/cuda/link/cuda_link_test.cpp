@@ -166,6 +166,7 @@ class FakeDevice final : public Device {
     return make_cuda_link(source, *this, bytes);
   }
   Status reserve(size_t, int64_t, int64_t, int64_t) override { return {}; }
+  Result<std::string> use_gemm_library() override { return none(); }
   StepPointers begin_step(const StepInput&) override { return {}; }
   Result<PinnedMemory> allocate_pinned(size_t bytes, const char*) override {
     ++runtime.pinned;
