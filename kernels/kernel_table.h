@@ -86,8 +86,8 @@ struct MatmulArgs {
 };
 
 /// Which form of its input a matmul reads for a weight type. A table has one compact form: kQ8 or
-/// kHalf.
-enum class MatmulInput { kF32, kQ8, kHalf };
+/// kHalf; kOrderedHalf: that if it is HalfRows::in_order, else f32, to the same bits.
+enum class MatmulInput { kF32, kQ8, kHalf, kOrderedHalf };
 
 /// cos/sin of every row's rotary angles, made once per step:
 /// table[r, i] = {cos, sin}(positions[r] * inverse_frequency[i]) * magnitude, angles in double.

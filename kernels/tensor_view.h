@@ -36,6 +36,7 @@ struct HalfRows {
   /// (to 22 bits), the larger one in the low half.
   uint32_t* sum32 = nullptr;
   float* sum16 = nullptr;  // [rows, cols / 16]
+  bool in_order = false;   // values are in their own order, as F16 weights meet them
 };
 
 /// The input of a matmul: [rows, cols] in one or more forms. A form that no weight of the group

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <numeric>
 
 #include "base/check.h"
@@ -33,8 +34,35 @@ Result<ForwardSegment> ForwardSegment::create(const Model& model, const kernels:
     Arena arena(segment.device_memory_.data());
     segment.workspace_ = lay_out_workspace(arena, model.config(), limits);
   }
+  segment.workspace_.half.in_order = segment.wants_order();
   HEARTH_RETURN_IF_ERROR(segment.place_frequencies(device));
   return segment;
+}
+
+bool ForwardSegment::wants_order() const {
+  // A library rounds x for itself (kernels/matmul/gemm_matmul.h).
+  if (limits_.fast_math_order) return false;
+  bool wanted = false;
+  bool possible = true;
+  const auto add = [&](const kernels::WeightView& weight) {
+    const kernels::MatmulInput input = table_->matmul_input(weight.dtype);
+    if (weight.data == nullptr || input == kernels::MatmulInput::kF32) return;
+    wanted |= input == kernels::MatmulInput::kOrderedHalf;
+    // Rows are whole blocks that are loaded 16 bytes at a time.
+    possible &= input == kernels::MatmulInput::kOrderedHalf && weight.cols % 32 == 0 &&
+                reinterpret_cast<uintptr_t>(weight.data) % 16 == 0;
+  };
+  for (const LayerWeights& layer : weights_.layers) {
+    for (const LinearWeights* weights :
+         {&layer.q, &layer.k, &layer.v, &layer.attention_out, &layer.gate, &layer.up, &layer.down,
+          &layer.experts.router})
+      add(weights->weight);
+    for (const ExpertMatrices* matrices :
+         {&layer.experts.gate, &layer.experts.up, &layer.experts.down})
+      for (const kernels::WeightView& weight : matrices->weights) add(weight);
+  }
+  add(weights_.output.weight);
+  return wanted && possible;
 }
 
 /// Inverse frequencies where rope_table reads them: the model's own, or copies on the device.
@@ -213,7 +241,9 @@ void ForwardSegment::close_branch(const Step& step, const NormWeights& post_norm
 }
 
 bool ForwardSegment::reads_compact(const kernels::WeightView& weight) const {
-  return table_->matmul_input(weight.dtype) != kernels::MatmulInput::kF32;
+  const kernels::MatmulInput input = table_->matmul_input(weight.dtype);
+  if (input == kernels::MatmulInput::kOrderedHalf) return workspace_.half.in_order;
+  return input != kernels::MatmulInput::kF32;
 }
 
 ForwardSegment::Forms ForwardSegment::forms_of(

@@ -84,6 +84,8 @@ class ForwardSegment {
       : model_(&model), table_(&table), limits_(limits), weights_(weights) {}
 
   Status place_frequencies(kernels::Device* device);
+  /// Whether 16-bit floats are to be in their own order: where F16 weights alone read them.
+  [[nodiscard]] bool wants_order() const;
   void layer(const Step& step, int32_t index, const kernels::KvLayerView& kv,
              const std::function<void()>& progress);
   [[nodiscard]] const LayerWeights& layer_weights(int32_t index) const {

@@ -16,7 +16,7 @@ void embed(const ExecContext& context, const EmbedArgs& args);
 void rms_norm(const ExecContext& context, const RmsNormArgs& args);
 void layer_norm(const ExecContext& context, const LayerNormArgs& args);
 void quantize(const ExecContext& context, const QuantizeArgs& args);
-/// F32, F16 and BF16 weights read f32, all others HalfRows.
+/// F32 and BF16 weights read f32, F16 that or HalfRows in order, all others HalfRows.
 MatmulInput matmul_input(DType weight);
 void matmul(const ExecContext& context, const ActivationView& x, const MatmulArgs* jobs,
             int num_jobs);

@@ -18,7 +18,6 @@ struct RoundArgs {
   uint16_t* out;      // [rows, cols]
   float* part_scale;  // [rows, kParts]
   int32_t cols;
-  int32_t step;
   bool bf16;
 };
 
@@ -31,9 +30,9 @@ struct RoundRowsKernel {
   static HEARTH_KERNEL void run(const Args& args) {
     const int64_t row = simt::cta_index().x;
     const int part = simt::cta_index().y;
-    const int steps = (args.cols + args.step - 1) / args.step;
-    const int begin = part_begin(part, steps) * args.step;
-    const int end = min_of(part_begin(part + 1, steps) * args.step, args.cols);
+    const int steps = (args.cols + kPartStep - 1) / kPartStep;
+    const int begin = part_begin(part, steps) * kPartStep;
+    const int end = min_of(part_begin(part + 1, steps) * kPartStep, args.cols);
     const float* x = args.x + row * args.cols;
     float scale = 1.0F;
     if (!args.bf16) {
@@ -196,10 +195,17 @@ void launch_float(const ExecContext& context, DType type, TensorMatmulArgs args,
   const simt::OpContext& op = simt::op_context(context);
   args.x_f32 = x.f32;
   if (!suits_tensor_cores(op, type, args)) {
+    HEARTH_CHECK(x.f32 != nullptr, "these shapes read f32");
     launch_plain(context, type, args);
     return;
   }
   if (launch_gemm_float(context, type, args)) return;
+  if (type == DType::kF16 && x.half.in_order) {
+    args.x = x.half.value;
+    args.part_scale = x.half.scale;
+    launch_half_matmul<FloatFormat<false>, false>(context, args, 0);
+    return;
+  }
   const size_t values = static_cast<size_t>(args.rows) * static_cast<size_t>(args.cols);
   const size_t scales = static_cast<size_t>(args.rows) * kParts;
   const size_t used = values * sizeof(uint16_t) + scales * sizeof(float);
@@ -207,9 +213,8 @@ void launch_float(const ExecContext& context, DType type, TensorMatmulArgs args,
   auto* rounded = static_cast<uint16_t*>(op.scratch);
   auto* part_scale = reinterpret_cast<float*>(rounded + values);
   const bool bf16 = type == DType::kBF16;
-  simt::launch<RoundRowsKernel>(
-      context, {.x = args.rows, .y = kParts}, 32 * sizeof(uint32_t),
-      {x.f32, rounded, part_scale, args.cols, FloatFormat<false>::kStep, bf16});
+  simt::launch<RoundRowsKernel>(context, {.x = args.rows, .y = kParts}, 32 * sizeof(uint32_t),
+                                {x.f32, rounded, part_scale, args.cols, bf16});
   args.x = rounded;
   args.part_scale = part_scale;
   if (bf16) {

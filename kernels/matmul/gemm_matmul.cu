@@ -97,9 +97,9 @@ struct ExpandRowsKernel {
   static HEARTH_KERNEL void run(const Args& args) {
     const int64_t row = simt::cta_index().x;
     const int part = simt::cta_index().y;
-    const int steps = (args.cols + kHalfRowsStep - 1) / kHalfRowsStep;
-    const int begin = part_begin(part, steps) * kHalfRowsStep;
-    const int end = min_of(part_begin(part + 1, steps) * kHalfRowsStep, args.cols);
+    const int steps = (args.cols + kPartStep - 1) / kPartStep;
+    const int begin = part_begin(part, steps) * kPartStep;
+    const int end = min_of(part_begin(part + 1, steps) * kPartStep, args.cols);
     const float scale = args.part_scale[row * kParts + part];
     const uint16_t* half = args.half + row * args.cols;
     float* out = args.out + row * args.cols;

@@ -2,8 +2,8 @@
 // The tensor-core matmul: out[r, o] (+)= dot(weight[o], x[r]) + bias[o] with weights in the file's
 // layout and x as 16-bit floats. Included by .cu files after simt.h.
 //
-// One order of summation for every number of rows. A row is cut into *steps* (256 or 64 values) and
-// the steps into kParts *parts*, by its length alone. A part is summed from left to right in f32,
+// One order of summation for every number of rows. A row is cut into *steps* (256 values) and the
+// steps into kParts *parts*, by its length alone. A part is summed from left to right in f32,
 // group of 32 by group, by the same tensor-core instruction whatever the number of rows; a column
 // of it (a row of x) does not see the others. Then the parts, each times the scale of x in that
 // part, are added from left to right. With few rows each warp of a cta takes one part and shared
@@ -25,9 +25,10 @@
 namespace hearth::kernels::HEARTH_SIMT {
 
 /// Format: a type of weights.
-///   kStep: values of a step; kWideStep: values in a slot of weights of a cta with many rows
-///   weight_bytes<n>(), weight_pitch<n>(): of n values of a row; from row to row of a slot
-///   kSwizzled: rows begin at multiples of 16 bytes and lie as x does; else anywhere, and are
+///   kStep: values in a slot of a cta with few rows; kWideStep: values in a slot of weights of a
+///   cta with many rows weight_bytes<n>(), weight_pitch<n>(): of n values of a row; from row to row
+///   of a slot kSwizzled: rows begin at multiples of 16 bytes and lie as x does; else anywhere, and
+///   are
 ///     copied with what surrounds them
 ///   kSums: how many sums of values of x come with each group: of 32, or of 16 each
 ///   kUnit: what sums are multiplied by in the end, behind the scale of x, which may make room
@@ -44,7 +45,7 @@ struct HalfMatmul {
   // Few rows wait for memory: with two ctas one computes meanwhile.
   static constexpr int kCtas = Tile::kSplit ? 2 : 1;
   static constexpr int kTeams = kThreads / Tile::kTeamThreads;
-  static constexpr int kStepTurns = Format::kStep / Stages::kX;
+  static constexpr int kStepTurns = kPartStep / Stages::kX;
   static constexpr int kLag = Tile::kGroup ? 1 : 0;  // turns that may still be read
   static_assert(kTeams == (Tile::kSplit ? kParts : 1));
   using Sums = float[Tile::kM][Tile::kN][4];
@@ -114,7 +115,7 @@ struct HalfMatmul {
 
   /// The tile at `place`.
   static HEARTH_KERNEL void compute(const Args& args, const Place& place) {
-    const int steps = (args.cols + Format::kStep - 1) / Format::kStep;
+    const int steps = (args.cols + kPartStep - 1) / kPartStep;
     const int turns = (args.cols + Stages::kX - 1) / Stages::kX;
     const bool one_part = Tile::kSplit || args.partial != nullptr;
     const int own_part = Tile::kSplit ? team() : simt::cta_index().z % kParts;
@@ -309,7 +310,7 @@ struct HalfMatmul {
   /// Rows of a step's sums of 32, two f16 each: b of one more product.
   static HEARTH_KERNEL void stage_pairs(const Args& args, const Place& place, int step, int rows,
                                         unsigned char* to) {
-    constexpr int kOfStep = Format::kStep / 32;
+    constexpr int kOfStep = kPartStep / 32;
     const int sums_of_row = args.cols / 32;
     const uint32_t* sums =
         args.sums32 + static_cast<int64_t>(place.row) * sums_of_row + step * kOfStep;

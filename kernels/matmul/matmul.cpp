@@ -18,9 +18,12 @@ void check_jobs(const ActivationView& x, const MatmulArgs* jobs, int num_jobs,
     HEARTH_CHECK(weight.row_bytes >= row_bytes(weight.dtype, weight.cols), "rows do not overlap");
     HEARTH_CHECK(jobs[j].out_stride >= weight.rows, "output rows do not overlap");
     if (matmul_input(weight.dtype) == MatmulInput::kF32) {
-      HEARTH_CHECK(x.f32 != nullptr, "float weights read the f32 form");
+      const bool ordered =
+          compact == MatmulInput::kHalf && weight.dtype == DType::kF16 && x.half.in_order;
+      HEARTH_CHECK(x.f32 != nullptr || ordered, "float weights read the f32 form");
     } else if (compact == MatmulInput::kHalf) {
-      HEARTH_CHECK(x.half.value != nullptr, "quantized weights read 16-bit floats");
+      HEARTH_CHECK(x.half.value != nullptr && !x.half.in_order,
+                   "quantized weights read 16-bit floats in the order of the products");
     } else {
       HEARTH_CHECK(x.q8.q != nullptr, "quantized weights read the int8 form");
     }

@@ -12,7 +12,7 @@ namespace {
 
 void launch(const ExecContext& context, DType type, const TensorMatmulArgs& args,
             const ActivationView& x) {
-  if (matmul_input(type) == MatmulInput::kF32) {
+  if (dtype_info(type).block_size == 1) {
     launch_float(context, type, args, x);
   } else {
     launch_quantized(context, type, args, x);
@@ -41,6 +41,7 @@ TensorJob job_for(const WeightView& weight, const float* bias, float* out, int64
 }  // namespace
 
 MatmulInput matmul_input(DType weight) {
+  if (weight == DType::kF16) return MatmulInput::kOrderedHalf;
   return kernels::matmul_input(weight) == MatmulInput::kF32 ? MatmulInput::kF32
                                                             : MatmulInput::kHalf;
 }

@@ -10,6 +10,7 @@
 namespace hearth::kernels::HEARTH_SIMT {
 
 inline constexpr int kParts = HalfRows::kParts;
+inline constexpr int kPartStep = 256;  // values: parts of rows are whole steps
 inline constexpr int kMostJobs = 4;
 
 struct TensorJob {

@@ -12,9 +12,6 @@
 
 namespace hearth::kernels::HEARTH_SIMT {
 
-/// Steps of the matmul of quantized weights, whose parts these are.
-inline constexpr int kHalfRowsStep = 256;
-
 /// What a part with these bits of its largest magnitude is divided by. Parts that are not finite
 /// stay as they are: so do the values that make them so.
 HEARTH_KERNEL float part_scale_of(uint32_t largest_bits) {
@@ -53,7 +50,7 @@ HEARTH_KERNEL void put_half_block(float x, int64_t block, const HalfRows& out) {
   float sum = simt::half_to_float(half);
   for (int mask = 8; mask > 0; mask /= 2) sum += simt::shuffle_xor(sum, mask);
   const float sum32 = sum + simt::shuffle_xor(sum, 16);
-  out.value[block * 32 + simt::half_offset(lane)] = half;
+  out.value[block * 32 + (out.in_order ? lane : simt::half_offset(lane))] = half;
   if (lane % 16 == 0) out.sum16[block * 2 + lane / 16] = sum;
   if (lane == 0) {
     const uint32_t large = simt::pack_f16(sum32, 0.0F);
@@ -69,9 +66,9 @@ HEARTH_KERNEL void put_half_block(float x, int64_t block, const HalfRows& out) {
 template <int kWarps, typename Value, typename Keep>
 HEARTH_KERNEL void put_half_part(const Value& value, const Keep& keep, int64_t row, int cols,
                                  int part, uint32_t* scratch, const HalfRows& out) {
-  const int steps = (cols + kHalfRowsStep - 1) / kHalfRowsStep;
-  const int begin = part_begin(part, steps) * (kHalfRowsStep / 32);
-  const int end = min_of(part_begin(part + 1, steps) * (kHalfRowsStep / 32), cols / 32);
+  const int steps = (cols + kPartStep - 1) / kPartStep;
+  const int begin = part_begin(part, steps) * (kPartStep / 32);
+  const int end = min_of(part_begin(part + 1, steps) * (kPartStep / 32), cols / 32);
   const int first = begin + simt::warp_index() % kWarps;
   const int lane = simt::lane_index();
   uint32_t bits = 0;

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "engine/evaluate/evaluator.h"
+#include "kernels/cuda/emulator/emulator.h"
 #include "tests/engine/backend/support_gpu.h"
 #include "tests/engine/support_engine.h"
 
@@ -57,6 +58,16 @@ TEST_CASE("types of weights and caches on a device") {
   }
   check_close(options_of("llama", "f32", DType::kF32), kAll, 1e-4);
   check_close(options_of("llama", "f32", DType::kQ8_0), kAll, 2e-2);
+}
+
+TEST_CASE("a step of F16 weights is as few launches as one of quantized weights") {
+  const auto launches_of = [](const char* type) {
+    const int64_t before = kernels::simt::emulator::launches();
+    logits_of(testing::on_device(options_of("llama", type), kAll), 64);
+    return kernels::simt::emulator::launches() - before;
+  };
+  CHECK(launches_of("f16") == launches_of("q8_0"));
+  CHECK(launches_of("f16") < launches_of("bf16"));  // x is rounded by a launch of its own
 }
 
 TEST_CASE("part of the layers on a device") {

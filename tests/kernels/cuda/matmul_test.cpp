@@ -120,6 +120,23 @@ TEST_CASE("device matmul: a row's bits depend on nothing but the row") {
   }
 }
 
+TEST_CASE("device matmul: F16 weights meet rounded inputs as they round them") {
+  for (Device* device : test_devices()) {
+    use_device(*device);
+    for (const int64_t cols : {32, 96, 544, 2304})
+      for (const int64_t rows : {1, 5, 20, 70}) {
+        std::mt19937 rng(static_cast<uint32_t>(cols + rows));
+        const Weights w(DType::kF16, 35, cols, 0.05F, rng);
+        const Input x(rows, cols, 1.0F, rng);
+        const auto from_f32 = multiply(matmul_on_device, w.view, x.view(rows));
+        const auto from_halves = multiply(testing::ordered_matmul_on_device, w.view, x.view(rows));
+        INFO(device->info().name, " rows ", rows, " cols ", cols);
+        REQUIRE(std::memcmp(from_f32.data(), from_halves.data(), from_f32.size() * sizeof(float)) ==
+                0);
+      }
+  }
+}
+
 TEST_CASE("device matmul: tiles of every size give the same bits") {
   constexpr int64_t kOutputs = 260;
   for (Device* device : test_devices()) {

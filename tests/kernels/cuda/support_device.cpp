@@ -100,7 +100,8 @@ class Halves {
 
 /// An input as f32 and, where rows are whole blocks, as the device's own quantize makes it.
 struct Activations {
-  explicit Activations(const ActivationView& x)
+  /// in_order: for F16 weights, without the f32 form.
+  explicit Activations(const ActivationView& x, bool in_order = false)
       : has_halves(x.cols % 32 == 0),
         f32(x.f32, x.rows * x.cols),
         value(has_halves ? static_cast<size_t>(x.rows * x.cols) : 0),
@@ -111,7 +112,11 @@ struct Activations {
         on_scale(scale.data(), scales_of(x.rows)),
         on_sum32(sum32.data(), static_cast<int64_t>(sum32.size())),
         on_sum16(sum16.data(), static_cast<int64_t>(sum16.size())),
-        view{f32, {}, x.rows, x.cols, {on_value, on_scale, on_sum32, on_sum16}} {
+        view{in_order ? nullptr : static_cast<const float*>(f32),
+             {},
+             x.rows,
+             x.cols,
+             {on_value, on_scale, on_sum32, on_sum16, in_order}} {
     if (has_halves)
       table().quantize(context(),
                        {.x = f32, .rows = x.rows, .cols = x.cols, .out = {}, .half = view.half});
@@ -254,9 +259,10 @@ void on_device(const ExecContext&, const QuantizeArgs& host) {
   table().quantize(context(), args);
 }
 
-void matmul_on_device(const ExecContext&, const ActivationView& x, const MatmulArgs* jobs,
-                      int num_jobs) {
-  const Activations input(x);
+namespace {
+
+void multiply_on_device(const Activations& input, int64_t rows, const MatmulArgs* jobs,
+                        int num_jobs) {
   std::vector<MatmulArgs> on(jobs, jobs + num_jobs);
   std::vector<std::unique_ptr<OnDevice<uint8_t>>> weights;
   std::vector<std::unique_ptr<OnDevice<const float>>> biases;
@@ -265,7 +271,7 @@ void matmul_on_device(const ExecContext&, const ActivationView& x, const MatmulA
   float* last = first;
   for (const MatmulArgs& job : on) {
     first = std::min(first, job.out);
-    last = std::max(last, job.out + span_of(x.rows, job.weight.rows, job.out_stride));
+    last = std::max(last, job.out + span_of(rows, job.weight.rows, job.out_stride));
   }
   const OnDevice out(first, last - first, Way::kInOut);
   for (MatmulArgs& job : on) {
@@ -277,6 +283,18 @@ void matmul_on_device(const ExecContext&, const ActivationView& x, const MatmulA
     job.out = out + (job.out - first);
   }
   table().matmul(context(), input.view, on.data(), num_jobs);
+}
+
+}  // namespace
+
+void matmul_on_device(const ExecContext&, const ActivationView& x, const MatmulArgs* jobs,
+                      int num_jobs) {
+  multiply_on_device(Activations(x), x.rows, jobs, num_jobs);
+}
+
+void ordered_matmul_on_device(const ExecContext&, const ActivationView& x, const MatmulArgs* jobs,
+                              int num_jobs) {
+  multiply_on_device(Activations(x, /*in_order=*/true), x.rows, jobs, num_jobs);
 }
 
 void on_device(const ExecContext&, const RopeTableArgs& host) {

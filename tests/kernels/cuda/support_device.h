@@ -30,6 +30,9 @@ void on_device(const ExecContext&, const QuantizeArgs& args);
 /// Quantized weights meet the f32 form as the device quantizes it.
 void matmul_on_device(const ExecContext&, const ActivationView& x, const MatmulArgs* jobs,
                       int num_jobs);
+/// The same for F16 weights that meet 16-bit floats in their own order; there is no f32 form then.
+void ordered_matmul_on_device(const ExecContext&, const ActivationView& x, const MatmulArgs* jobs,
+                              int num_jobs);
 void on_device(const ExecContext&, const RopeTableArgs& args);
 void on_device(const ExecContext&, const RopeArgs& args);
 void on_device(const ExecContext&, const KvStoreArgs& args);
