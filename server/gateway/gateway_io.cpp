@@ -98,8 +98,11 @@ Status Gateway::handle(int32_t worker, ipc::Up message, Callbacks& callbacks) {
     from.stats = *stats;
     return {};
   }
-  if (from.state != WorkerState::kLoading)
+  if (from.state == WorkerState::kReady)
     return fail(ErrorCode::kMalformed, "it reports a load when it is not loading");
+  // Down: it had sent this before it died, which a message to it has shown. Why it died counts.
+  if (from.state == WorkerState::kDown && !std::holds_alternative<ipc::LoadFailed>(message))
+    return {};
   if (auto* ready = std::get_if<ipc::Ready>(&message)) {
     if (ready->page_tokens < 1) return fail(ErrorCode::kMalformed, "its KV pages hold no tokens");
     from.state = WorkerState::kReady;

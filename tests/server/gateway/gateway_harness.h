@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -37,7 +38,10 @@ class Harness {
   explicit Harness(const Gateway::Options& options)
       : gateway(options,
                 Gateway::Listener{[this](int32_t, const ipc::Ready&) { ++ready_count; },
-                                  [this](int32_t, const ipc::LoadFailed&) { ++failed_count; },
+                                  [this](int32_t, const ipc::LoadFailed&) {
+                                    ++failed_count;
+                                    if (on_load_failed) on_load_failed();
+                                  },
                                   [this](int32_t, int32_t) { ++lost_count; }},
                 registry, clock),
         workers(static_cast<size_t>(options.num_workers)) {}
@@ -113,6 +117,7 @@ class Harness {
   std::atomic<int> ready_count{0};
   std::atomic<int> failed_count{0};
   std::atomic<int> lost_count{0};
+  std::function<void()> on_load_failed = {};  // on the gateway's thread
   Gateway gateway;
   std::vector<std::unique_ptr<ipc::Channel>> workers;
 };

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
@@ -177,6 +178,27 @@ TEST_CASE("a load failure is told and leaves the worker unready") {
   Harness::wait_for([&] { return harness.failed_count == 1; });
   Harness::wait_for([&] { return harness.state(0) == WorkerState::kDown; });
   CHECK(harness.ready_count == 0);
+}
+
+TEST_CASE("why a load failed is told although a message to the worker found it gone") {
+  Harness harness(2);
+  std::promise<void> told;
+  std::promise<void> go_on;
+  harness.on_load_failed = [&, first = true]() mutable {
+    if (!std::exchange(first, false)) return;
+    told.set_value();
+    go_on.get_future().wait();
+  };
+  harness.start(1);
+  harness.send(1, ipc::LoadFailed{ErrorCode::kMalformed, "bad file"});
+  told.get_future().wait();  // the gateway reads nothing now
+  harness.start(0);
+  harness.send(0, ipc::LoadFailed{ErrorCode::kMalformed, "bad file"});
+  harness.kill(0);
+  harness.gateway.shut_down_workers();
+  CHECK(harness.state(0) == WorkerState::kDown);
+  go_on.set_value();
+  Harness::wait_for([&] { return harness.failed_count == 2; });
 }
 
 TEST_CASE("many readers, two workers that come and go: every request ends exactly once") {
