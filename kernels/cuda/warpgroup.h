@@ -11,7 +11,7 @@
 // a time from a multiple of 1024 bytes on, swizzled. A product begins at the 32 bytes of its k.
 //
 // The hardware adds the 16 products and c at once, on 9.0 as the products of simt.h do: the bits
-// are the same (M. Xie et al., "MMA-Sim", arXiv 2511.10909; tests/kernels/cuda/matmul_test.cpp).
+// are the same (P. Xie et al., "MMA-Sim", arXiv 2511.10909; tests/kernels/cuda/matmul_test.cpp).
 //
 // Products go on while the threads do something else:
 //   hold(c), hold(a)      where registers of them were written

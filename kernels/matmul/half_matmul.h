@@ -25,16 +25,16 @@
 namespace hearth::kernels::HEARTH_SIMT {
 
 /// Format: a type of weights.
-///   kStep: values in a slot of a cta with few rows; kWideStep: values in a slot of weights of a
-///   cta with many rows weight_bytes<n>(), weight_pitch<n>(): of n values of a row; from row to row
-///   of a slot kSwizzled: rows begin at multiples of 16 bytes and lie as x does; else anywhere, and
-///   are
+///   - kStep: values in a slot of a cta with few rows; kWideStep: values in a slot of weights of a
+///     cta with many rows
+///   - weight_bytes<n>(), weight_pitch<n>(): of n values of a row; from row to row of a slot
+///   - kSwizzled: rows begin at multiples of 16 bytes and lie as x does; else anywhere, and are
 ///     copied with what surrounds them
-///   kSums: how many sums of values of x come with each group: of 32, or of 16 each
-///   kUnit: what sums are multiplied by in the end, behind the scale of x, which may make room
-///   kSumPairs: sums of 32 come for a step at a time, with its last turn
-///   consume(operands, first_group, groups, quad, sums): the products of a turn
-///   consume_group(…): the same by warpgroups; all but the last batch have ended
+///   - kSums: how many sums of values of x come with each group: of 32, or of 16 each
+///   - kSumPairs: sums of 32 come for a step at a time, with its last turn
+///   - kUnit: what sums are multiplied by in the end, behind the scale of x, which may make room
+///   - consume(operands, first_group, groups, quad, sums): the products of a turn
+///   - consume_group(…): the same by warpgroups; all but the last batch have ended
 template <typename Format, typename Tile>
 struct HalfMatmul {
   using Args = TensorMatmulArgs;
