@@ -8,12 +8,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
-#include <string_view>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "kernels/cuda/op_context.h"
 #include "kernels/cuda/runtime/cublas_gemm.h"
 #include "kernels/cuda/runtime/cuda_link.h"
+#include "kernels/cuda/runtime/left_out.h"
 #include "kernels/cuda/runtime/pinned_lane.h"
 #include "kernels/cuda/runtime/shared_memory.h"
 #include "kernels/cuda/runtime/step_graph.h"
@@ -70,15 +71,18 @@ constexpr bool kBuiltFor90a = true;
 constexpr bool kBuiltFor90a = false;
 #endif
 
-/// Whether HEARTH_GPU_WITHOUT, for measurements, names a way of 9.0: "warpgroups,overlap".
-bool is_left_out(std::string_view way) {
-  const char* const names = std::getenv("HEARTH_GPU_WITHOUT");
-  return names != nullptr && std::string_view(names).find(way) != std::string_view::npos;
+/// HEARTH_GPU_WITHOUT, told in the log where it leaves anything out.
+Result<LeftOut> left_out(int index) {
+  const char* const text = std::getenv("HEARTH_GPU_WITHOUT");
+  if (text == nullptr || *text == '\0') return LeftOut{};
+  HEARTH_ASSIGN_OR_RETURN(const LeftOut out, parse_left_out(text));
+  spdlog::info("GPU {} goes without {}: HEARTH_GPU_WITHOUT", index, text);
+  return out;
 }
 
 class CudaDevice final : public Device {
  public:
-  CudaDevice(DeviceInfo info, int shared_bytes_per_cta)
+  CudaDevice(DeviceInfo info, int shared_bytes_per_cta, LeftOut without)
       : info_(std::move(info)), shared_(info_.index) {
     const CurrentDevice current(info_.index);
     check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
@@ -87,8 +91,9 @@ class CudaDevice final : public Device {
     op_.device = info_.index;
     op_.multiprocessors = info_.multiprocessors;
     op_.capability = info_.capability;
-    op_.has_group_products = kBuiltFor90a && info_.capability == 90 && !is_left_out("warpgroups");
-    op_.begins_early = kBuiltFor90a && info_.capability == 90 && !is_left_out("overlap");
+    const bool is_90 = kBuiltFor90a && info_.capability == 90;
+    op_.has_group_products = is_90 && !without.warpgroups;
+    op_.begins_early = is_90 && !without.overlap;
     op_.shared_bytes_per_cta = static_cast<size_t>(shared_bytes_per_cta);
   }
   ~CudaDevice() override {
@@ -323,7 +328,8 @@ Result<std::unique_ptr<Device>> open_cuda_device(int index) {
   int shared_bytes = 0;
   check_cuda(cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, index),
              "cudaDeviceGetAttribute");
-  return std::make_unique<CudaDevice>(std::move(info), shared_bytes);
+  HEARTH_ASSIGN_OR_RETURN(const LeftOut without, left_out(index));
+  return std::make_unique<CudaDevice>(std::move(info), shared_bytes, without);
 }
 
 }  // namespace hearth::kernels
